@@ -1,0 +1,5 @@
+"""One training run: data, network, optimizer and clock. Knows nothing of studies, Optuna or Slurm."""
+
+from trainer.context import Ended, EpochReport, RunContext, StopReason, TrainResult
+
+__all__ = ["Ended", "EpochReport", "RunContext", "StopReason", "TrainResult"]

@@ -1,0 +1,113 @@
+"""Data sets decoded once into memory-mapped uint8 arrays that every worker of a machine shares."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from trainer.errors import DataError
+from trainer.sources import Decoded, Source, find_source
+
+ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a data set is, without its pixels."""
+
+    name: str
+    classes: tuple[str, ...]
+    image_shape: tuple[int, int, int]  # channels, height, width
+    train_count: int
+    test_count: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def cache_root() -> Path:
+    """$SWEEP_CACHE_DIR, else the user's cache folder."""
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "sweep"
+    return Path(os.environ.get("SWEEP_CACHE_DIR", default)).expanduser()
+
+
+def prepare(dataset: str, data_dir: str = "") -> DatasetInfo:
+    """Make sure that the data set is decoded and cached; cheap when it is.
+
+    Raises:
+        DataError: the data set is missing, unreadable, or the cache cannot be written.
+    """
+    info, _ = open_cached(dataset, data_dir)
+    return info
+
+
+def open_cached(dataset: str, data_dir: str = "") -> tuple[DatasetInfo, dict[str, NDArray[Any]]]:
+    """The data set's description and its arrays, memory-mapped copy-on-write."""
+    source = find_source(dataset, data_dir)
+    folder = cache_root() / f"{source.name}-{source.fingerprint}"
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        loaded = _load(folder)
+        if loaded is None:
+            with FileLock(f"{folder}.lock"):
+                loaded = _load(folder) or _build(source, folder)
+    except OSError as error:
+        raise DataError(
+            f"the data cache {folder} cannot be written ({error}); free some space or set $SWEEP_CACHE_DIR"
+        ) from error
+    return loaded
+
+
+def _load(folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]] | None:
+    """The cache entry, or None if there is none or a file has not the size it was written with."""
+    try:
+        meta = json.loads((folder / "meta.json").read_text())
+        if any((folder / f"{name}.npy").stat().st_size != size for name, size in meta["sizes"].items()):
+            return None
+        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
+    except (FileNotFoundError, ValueError, KeyError):
+        return None
+    shape = arrays["train_images"].shape
+    info = DatasetInfo(
+        name=meta["name"],
+        classes=tuple(meta["classes"]),
+        image_shape=(shape[1], shape[2], shape[3]),
+        train_count=shape[0],
+        test_count=len(arrays["test_labels"]),
+        mean=tuple(meta["mean"]),
+        std=tuple(meta["std"]),
+    )
+    return info, arrays
+
+
+def _build(source: Source, folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]]:
+    """Decode into a temporary folder and rename it, so that a reader never sees half an entry."""
+    decoded: Decoded = source.decode()
+    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        for name in ARRAYS:
+            np.save(scratch / f"{name}.npy", np.ascontiguousarray(getattr(decoded, name)))
+        meta = {
+            "name": source.name,
+            "classes": decoded.classes,
+            "mean": decoded.mean,
+            "std": decoded.std,
+            "sizes": {name: (scratch / f"{name}.npy").stat().st_size for name in ARRAYS},
+        }
+        (scratch / "meta.json").write_text(json.dumps(meta))
+        shutil.rmtree(folder, ignore_errors=True)  # a damaged entry
+        scratch.rename(folder)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    loaded = _load(folder)
+    assert loaded is not None, f"{folder} was just written"
+    return loaded

@@ -1,0 +1,109 @@
+"""Data sets as tensors: the split, and batches made by indexing on the device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.cache import open_cached
+from trainer.config import TrainConfig
+from trainer.errors import ConfigError, DataError
+
+CHUNK_IMAGES = 4096  # gathered and normalised at once, so that small batches cost a slice each
+
+
+Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+@dataclass(frozen=True)
+class Split:
+    """The `rows` of images uint8 [N, C, H, W] and labels int64 [N], all on the device; nothing is copied."""
+
+    images: Tensor
+    labels: Tensor
+    rows: Tensor
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A data set split for one study; `scale` and `shift` [1, C, 1, 1] normalise uint8 pixels."""
+
+    train: Split
+    validation: Split
+    test: Split
+    classes: tuple[str, ...]
+    scale: Tensor
+    shift: Tensor
+
+    def batches(self, split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised float32 batches of `split` in `order` (positions in it); the last may be smaller."""
+        chunk_images = max(1, CHUNK_IMAGES // batch_size) * batch_size
+        for chunk in split.rows[order].split(chunk_images):
+            images = split.images[chunk].float().mul_(self.scale).add_(self.shift)
+            yield from zip(images.split(batch_size), split.labels[chunk].split(batch_size), strict=True)
+
+
+def load_data(config: TrainConfig, device: torch.device) -> TrainingData:
+    """Load and split the recipe's data set; the test images go to the device only if the recipe asks for them.
+
+    Raises:
+        DataError: the data set is missing or unreadable, or a class is too small to split.
+        ConfigError: the batch is larger than the training split.
+    """
+    info, arrays = open_cached(config.dataset, config.data_dir)
+    train, validation = split_indices(
+        arrays["train_labels"], config.validation_fraction, config.split_seed, info.classes
+    )
+    check_batch_size(config.batch_size, len(train))
+    images, labels = (torch.from_numpy(arrays[f"train_{kind}"]).to(device) for kind in ("images", "labels"))
+    test = np.arange(info.test_count if config.test else 0)
+    test_images, test_labels = (
+        torch.from_numpy(arrays[f"test_{kind}"][: len(test)]).to(device) for kind in ("images", "labels")
+    )
+    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (info.mean, info.std))
+    return TrainingData(
+        Split(images, labels, torch.from_numpy(train).to(device)),
+        Split(images, labels, torch.from_numpy(validation).to(device)),
+        Split(test_images, test_labels, torch.from_numpy(test).to(device)),
+        info.classes,
+        scale=1 / (255 * std),
+        shift=-mean / std,
+    )
+
+
+def split_indices(
+    labels: Indices, fraction: float, seed: int, classes: tuple[str, ...]
+) -> tuple[Indices, Indices]:
+    """Sorted indices of the training and the validation images: `fraction` of every class is held out.
+
+    Raises:
+        DataError: a class would leave no image on one of the two sides.
+    """
+    generator = np.random.default_rng(seed)
+    held_out = np.zeros(len(labels), dtype=bool)
+    for label, name in enumerate(classes):
+        members = np.flatnonzero(labels == label)
+        count = round(fraction * len(members))
+        if fraction > 0 and not 0 < count < len(members):
+            raise DataError(
+                f"class {name!r} has {len(members)} training image(s), too few to hold out {fraction:.0%}; "
+                "add images or change validation_fraction"
+            )
+        held_out[generator.permutation(members)[:count]] = True
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def check_batch_size(batch_size: int, train_count: int) -> None:
+    """Raise ConfigError if a batch is larger than the training split."""
+    if batch_size > train_count:
+        raise ConfigError(
+            f"batch_size must not exceed the {train_count:,} training images "
+            f"(what the validation split leaves); got {batch_size:,}"
+        )

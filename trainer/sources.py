@@ -1,0 +1,193 @@
+"""Where images come from: each source names its files (a fingerprint) and decodes them to uint8 arrays.
+
+Only the decoders import scikit-learn, torchvision or PIL, so a warm cache pays for none of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.errors import DataError
+
+DIGITS_TEST = 360  # the last images; scikit-learn keeps the original order, so other writers than the first
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A data set as arrays: images uint8 [N, C, H, W], labels int64 [N], channel mean and std in [0, 1]."""
+
+    train_images: NDArray[np.uint8]
+    train_labels: NDArray[np.int64]
+    test_images: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that can be decoded: `fingerprint` changes when its files do."""
+
+    name: str
+    fingerprint: str
+    decode: Callable[[], Decoded]
+
+
+def find_source(dataset: str, data_dir: str = "") -> Source:
+    """The source behind a `dataset` key.
+
+    Raises:
+        DataError: its files are missing, empty, or of fewer than two classes.
+    """
+    if dataset == "digits":
+        return Source("digits", "1", decode_digits)
+    if dataset.startswith("imagefolder:"):
+        return imagefolder(Path(dataset.removeprefix("imagefolder:")).expanduser())
+    return torchvision_source(dataset, data_root(data_dir))
+
+
+def data_root(data_dir: str) -> Path:
+    """Where torchvision's data sets lie: `data_dir`, else $SWEEP_DATA_DIR, else ./data."""
+    return Path(data_dir or os.environ.get("SWEEP_DATA_DIR", "data")).expanduser().resolve()
+
+
+def decode_digits() -> Decoded:
+    """scikit-learn's 1,797 8 x 8 digits, enlarged to 32 x 32 so that every network fits."""
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    small = np.rint(bunch.images * (255 / 16)).astype(np.uint8)  # [N, 8, 8], levels 0..16
+    images = np.kron(small, np.ones((1, 4, 4), np.uint8))[:, None]  # [N, 1, 32, 32]
+    labels = bunch.target.astype(np.int64)
+    cut = len(images) - DIGITS_TEST
+    names = tuple(str(digit) for digit in range(10))
+    return Decoded(
+        images[:cut], labels[:cut], images[cut:], labels[cut:], names, mean=(0.306,), std=(0.376,)
+    )
+
+
+def torchvision_source(name: str, root: Path) -> Source:
+    """CIFAR-10 or MNIST as torchvision lays them out under `root`."""
+    folder = root / {"cifar10": "cifar-10-batches-py", "mnist": "MNIST/raw"}[name]
+    files = sorted(path for path in folder.glob("*") if path.is_file()) if folder.is_dir() else []
+    if not files:
+        raise DataError(
+            f"data set {name!r} is not in {root} ({folder.name}/ is missing or empty); "
+            f"run `sweep download {name} --data-dir {root}` where there is a network, "
+            "or point data_dir or $SWEEP_DATA_DIR to where it lies"
+        )
+    identity = "".join(f"{path}:{path.stat().st_size}:{path.stat().st_mtime_ns};" for path in files)
+    return Source(name, _digest(identity), lambda: decode_torchvision(name, root))
+
+
+def decode_torchvision(name: str, root: Path) -> Decoded:
+    """Read CIFAR-10 or MNIST through torchvision, without downloading."""
+    from torchvision import datasets
+
+    kind = {"cifar10": datasets.CIFAR10, "mnist": datasets.MNIST}[name]
+    try:
+        train, test = kind(str(root), train=True), kind(str(root), train=False)
+    except (RuntimeError, ValueError, EOFError, OSError) as error:
+        raise DataError(f"data set {name!r} in {root} cannot be read: {error}") from error
+    stats = ((0.5,) * 3, (0.5,) * 3) if name == "cifar10" else ((0.1307,), (0.3081,))
+    parts: list[Any] = []
+    for part in (train, test):
+        pixels = np.asarray(part.data)
+        pixels = pixels.transpose(0, 3, 1, 2) if pixels.ndim == 4 else pixels[:, None]
+        parts += [np.ascontiguousarray(pixels), np.asarray(part.targets, dtype=np.int64)]
+    return Decoded(*parts, classes=tuple(train.classes), mean=stats[0], std=stats[1])
+
+
+def imagefolder(root: Path) -> Source:
+    """A folder with train/<class>/<image> and test/<class>/<image>.
+
+    The fingerprint covers the names of all files and the change times of their folders: adding, removing or
+    renaming an image changes it, editing one in place does not.
+    """
+    root = root.resolve()
+    listing = {part: _list_classes(root, part) for part in ("train", "test")}
+    classes = sorted(listing["train"])
+    if len(classes) < 2:
+        raise DataError(f"{root / 'train'} holds {len(classes)} class folder(s) {classes}; at least two are needed")
+    if sorted(listing["test"]) != classes:
+        odd = sorted(set(classes) ^ set(listing["test"]))
+        raise DataError(f"train/ and test/ of {root} must hold the same class folders; these differ: {odd}")
+    identity = str(root) + "".join(
+        f"{part}/{name}:{(root / part / name).stat().st_mtime_ns}:{','.join(files)};"
+        for part, folders in listing.items()
+        for name, files in sorted(folders.items())
+    )
+    return Source(f"imagefolder-{root.name}", _digest(identity), lambda: decode_imagefolder(root, listing))
+
+
+def _list_classes(root: Path, part: str) -> dict[str, list[str]]:
+    folder = root / part
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder} does not exist; an image folder has {root.name}/train/<class>/<image> "
+            f"and {root.name}/test/<class>/<image>"
+        )
+    listing = {
+        entry.name: sorted(file.name for file in os.scandir(entry.path) if not file.name.startswith("."))
+        for entry in os.scandir(folder)
+        if entry.is_dir() and not entry.name.startswith(".")
+    }
+    empty = sorted(name for name, files in listing.items() if not files)
+    if empty:
+        raise DataError(f"these class folders of {folder} hold no image: {empty}")
+    return listing
+
+
+def decode_imagefolder(root: Path, listing: dict[str, dict[str, list[str]]]) -> Decoded:
+    """Decode every image of the folder; all must have the size of the first."""
+    classes = sorted(listing["train"])
+    parts: list[Any] = []
+    first: tuple[str, tuple[int, int]] | None = None
+    for part in ("train", "test"):
+        paths = [root / part / name / file for name in classes for file in listing[part][name]]
+        labels = [label for label, name in enumerate(classes) for _ in listing[part][name]]
+        pixels = []
+        for path, image in zip(paths, _read_images(paths), strict=True):
+            first = first or ("L" if image.ndim == 2 else "RGB", image.shape[:2])
+            pixels.append(_fit(image, path, *first))
+        parts += [np.stack(pixels), np.asarray(labels, dtype=np.int64)]
+    channels = parts[0].shape[1]
+    return Decoded(*parts, classes=tuple(classes), mean=(0.5,) * channels, std=(0.5,) * channels)
+
+
+def _read_images(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
+    """Each image as [H, W] if it is grey, else [H, W, 3]."""
+    from PIL import Image
+
+    for path in paths:
+        try:
+            with Image.open(path) as image:
+                grey = image.mode in ("1", "L", "I", "I;16", "F")
+                yield np.asarray(image.convert("L" if grey else "RGB"))
+        except (OSError, SyntaxError, ValueError) as error:
+            raise DataError(f"image {path} cannot be read ({error}); mend or remove it") from error
+
+
+def _fit(image: NDArray[np.uint8], path: Path, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The image as [C, H, W] in the mode and size of the data set's first image."""
+    if image.shape[:2] != size:
+        raise DataError(
+            f"all images of a folder must have one size; {path} is {image.shape[0]} x {image.shape[1]}, "
+            f"the first is {size[0]} x {size[1]}; resize them"
+        )
+    if mode == "L":
+        return (image if image.ndim == 2 else image.mean(axis=2).astype(np.uint8))[None]
+    return np.broadcast_to(image[None], (3, *size)) if image.ndim == 2 else image.transpose(2, 0, 1)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
