@@ -113,7 +113,7 @@ class TrainingRun:
         loss_sum = torch.full((), progress.loss_sum, device=self.device)
         self.synchronize()
         started, ended = time.monotonic(), self.stop_requested()
-        warm, warm_step = started, progress.step
+        warm, warm_step, cold = started, progress.step, not self.step_seconds
         batches = self.data.batches(self.data.train, config.batch_size, order)
         while ended is None and (batch := next(batches, None)) is not None:
             images, labels = batch
@@ -126,8 +126,8 @@ class TrainingRun:
             progress.step += 1
             if progress.step % LOSS_CHECK_STEPS == 0 and not math.isfinite(float(loss_sum)):
                 ended = Ended.DIVERGED
-            elif progress.step == warm_step + 1 and not self.step_seconds:
-                warm, warm_step = time.monotonic(), progress.step  # the very first step is slow
+            elif cold:  # the very first step is slow and says nothing of the others
+                warm, warm_step, cold = time.monotonic(), progress.step, False
             elif progress.step % self.steps_per_epoch:
                 self.step_seconds = (time.monotonic() - warm) / (progress.step - warm_step)
                 ended = self.stop_requested()

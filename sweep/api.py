@@ -1,0 +1,65 @@
+"""The Python API: launch, resume and report, as the commands do them but without a terminal."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # imported when called, so that `import sweep` stays quick
+    from sweep.report import Report
+
+Folder = str | os.PathLike[str]
+
+
+def launch(
+    study: Folder, profile: Folder = "local", changes: Mapping[str, Any] | None = None, runs: Folder | None = None
+) -> Path:
+    """Start a study and drive it to its end.
+
+    Args:
+        study: a study file, or the name of a built-in study.
+        profile: a profile file, or the name of a built-in profile.
+        changes: keys to change, such as {"limits.trials": 20, "profile.slots": 2}.
+        runs: where runs are kept; $SWEEP_RUNS_DIR, else ./runs.
+
+    Returns:
+        The run folder, for `resume` and `report`.
+
+    Raises:
+        SweepError: the study, the profile, the run folder or the trials are at fault; the message says how.
+        KeyboardInterrupt: on Ctrl-C; the jobs go on.
+    """
+    from sweep.run import check_data, create_run, drive, read_files, runs_folder
+
+    spec, site = read_files(str(study), str(profile), _as_text(changes))
+    check_data(spec)
+    paths = create_run(spec, site, runs_folder(runs))
+    drive(paths, "launched", lambda driver: None)
+    return paths.root
+
+
+def resume(run: Folder, changes: Mapping[str, Any] | None = None) -> Path:
+    """Go on with the study in a run folder: adopt, collect, retry, propose the rest. Raises as `launch` does."""
+    from sweep.run import drive, find_run
+
+    paths = find_run(str(run), Path())
+    drive(paths, "resumed", lambda driver: None, _as_text(changes))
+    return paths.root
+
+
+def report(run: Folder) -> Report:
+    """Write the report of a run folder; the tables come back as DataFrames."""
+    from sweep.report import write_report
+    from sweep.run import find_run, open_run
+
+    return write_report(open_run(find_run(str(run), Path())))
+
+
+def _as_text(changes: Mapping[str, Any] | None) -> list[str]:
+    return [f"{key}={value!r}" if isinstance(value, str) else f"{key}={_toml(value)}" for key, value in (changes or {}).items()]
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

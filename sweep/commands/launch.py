@@ -1,0 +1,27 @@
+"""sweep launch: start a study and drive it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sweep.commands.options import Changes, RunsFolder, console
+
+
+def launch(
+    study: Annotated[str, typer.Argument(help="A study file, or the name of a built-in study.")],
+    profile: Annotated[str, typer.Option(help="A profile file, or the name of a built-in profile.")] = "local",
+    changes: Changes = None,
+    runs: RunsFolder = None,
+) -> None:
+    """Start a study and drive it to its end. Ctrl-C detaches: the jobs go on, `sweep resume` goes on with the rest."""
+    from sweep.commands.drive import drive_and_report
+    from sweep.run import check_data, create_run, read_files, runs_folder
+
+    spec, site = read_files(study, profile, changes or [])
+    with console().status("Looking at the data set (the first time, every image is decoded once) ..."):
+        data = check_data(spec)
+    paths = create_run(spec, site, runs_folder(runs))
+    console().print(f"Launched {spec.name} in {paths.root}" + (f"\nData: {data}" if data else ""), soft_wrap=True)
+    drive_and_report(paths, "launched")

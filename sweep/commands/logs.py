@@ -1,0 +1,32 @@
+"""sweep logs: what the jobs of a trial printed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sweep.commands.options import RunsFolder
+from sweep.errors import SweepError
+from sweep.run import find_run, open_run, runs_folder
+
+
+def logs(
+    trial: Annotated[int, typer.Argument(help="The trial's number.")],
+    study: Annotated[
+        str | None, typer.Option(help="The study's run; may be left out if there is only one.")
+    ] = None,
+    attempt: Annotated[int | None, typer.Option(help="Which attempt; the last one if left out.")] = None,
+    runs: RunsFolder = None,
+) -> None:
+    """Print what the job of a trial wrote to stdout and stderr."""
+    run = open_run(find_run(study, runs_folder(runs)))
+    jobs = [job for job in run.jobs.values() if any(number == trial for number, _ in job.bundle.trials)]
+    chosen = [job for job in jobs if attempt is None or (trial, attempt) in job.bundle.trials]
+    if not chosen:
+        attempts = sorted(made for job in jobs for number, made in job.bundle.trials if number == trial)
+        there = f"trial {trial} has attempts {attempts}" if jobs else f"trials 0 to {max(run.trials, default=0)} exist"
+        raise SweepError(f"no job of trial {trial}" + (f", attempt {attempt}" if attempt else "") + f"; {there}")
+    for path in run.paths.job(chosen[-1].bundle.name).logs():
+        typer.echo(f"==> {path}")
+        typer.echo(path.read_text(errors="replace"))

@@ -1,0 +1,45 @@
+"""sweep stop: cancel what runs, keep what is done."""
+
+from __future__ import annotations
+
+import time
+
+import typer
+
+from sweep.commands.options import RunsFolder, StudyName
+from sweep.errors import SweepError
+
+PATIENCE_SECONDS = 60.0
+
+
+def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
+    """Cancel the trials that run and end the driver. What is done is kept, and `sweep resume` goes on later."""
+    from sweep.events import EventLog
+    from sweep.lock import DriverLock, live_owner
+    from sweep.run import find_run, open_run, runs_folder
+
+    paths = find_run(study, runs_folder(runs))
+    owner = live_owner(paths.driver_lock)
+    if owner is not None:
+        paths.stop.touch()
+        patience = time.monotonic() + PATIENCE_SECONDS
+        while paths.stop.exists() and live_owner(paths.driver_lock) is not None:
+            if time.monotonic() > patience:
+                raise SweepError(
+                    f"the driver (process {owner.pid} on {owner.host}) has not answered within "
+                    f"{PATIENCE_SECONDS:g} s; it will stop when it does, or end it there and run this again"
+                )
+            time.sleep(0.1)
+    else:
+        from sweep.driver import Driver
+        from sweep.launchers import make_launcher
+        from sweep.search import Search
+
+        with DriverLock(paths.driver_lock):
+            run = open_run(paths)
+            launcher = make_launcher(run.profile, paths)
+            paths.stop.touch()
+            driver = Driver(paths, run.spec, Search(run.spec, paths.journal), launcher, EventLog(paths.events))
+            driver.adopt()
+            driver.step()
+    typer.echo(f"Stopped {paths.root.name}; what is done is kept. Go on with: sweep resume {paths.root.name}")

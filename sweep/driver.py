@@ -1,0 +1,282 @@
+"""The driver: one loop that collects, retries and refills until a limit of the study is reached."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+
+from sweep import files
+from sweep.errors import BreakerError
+from sweep.events import EventLog, driven_seconds
+from sweep.history import load_jobs, load_trials, refresh
+from sweep.launchers import Launcher
+from sweep.ledger import balance
+from sweep.paths import RunPaths
+from sweep.records import (
+    Bundle,
+    Job,
+    JobEnd,
+    JobState,
+    Outcome,
+    TrialRecord,
+    TrialSpec,
+    TrialState,
+    as_json,
+    check_transition,
+)
+from sweep.search import Search, SpaceExhaustedError
+from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
+from sweep.walltime import WalltimeModel, fit, timings
+
+BREAKER_FAILURES = 5  # in a row, before anything else is submitted
+LEAST_SHARE = 0.1  # of the trial limit: a shorter rest of a budget is not worth a trial
+
+
+class Ending(StrEnum):
+    """Why a study is over, or rests."""
+
+    TRIALS = "all trials are done"
+    GPU_HOURS = "the GPU-hours are spent"
+    WALLTIME = "the walltime is over"
+    SPACE = "every recipe of the space that fits the limit has been tried"
+    STOPPED = "stopped on request"
+
+
+class Driver:
+    """Drives one run. The caller holds the driver's lock; only this object writes the study and the events."""
+
+    def __init__(
+        self, paths: RunPaths, spec: StudySpec, search: Search, launcher: Launcher, events: EventLog
+    ) -> None:
+        self.paths, self.spec, self.search, self.launcher, self.events = paths, spec, search, launcher, events
+        self.jobs: dict[str, Job] = load_jobs(paths)
+        self.trials: dict[int, TrialRecord] = load_trials(paths, self.jobs)
+        self.driven_before = driven_seconds(paths.events)
+        self.began = time.monotonic()
+        self.no_more: Ending | None = None  # why no new trial is proposed
+        self.failures_in_a_row = 0
+
+    def run(self, poll_seconds: float, on_step: Callable[[Driver], None]) -> Ending:
+        """Drive until the study is over.
+
+        Raises:
+            BreakerError: the same kind of failure hit trial after trial.
+        """
+        self.adopt()
+        while (ending := self.step()) is None:
+            on_step(self)
+            time.sleep(poll_seconds)
+        self.events.write("ended", why=ending.value)
+        on_step(self)
+        return ending
+
+    def adopt(self) -> None:
+        """Bring the storage in line with the folders and note the jobs of an earlier driver that still live."""
+        for number in self.search.reconcile(self.trials):
+            self.events.write("abandoned", trial=number, why="the driver died before it was written down")
+        states = self.launcher.poll(self.bundles_in_flight())
+        for name, state in states.items():
+            if state.is_live:
+                trials = [number for number, _ in self.jobs[name].bundle.trials]
+                self.events.write("adopted", job=name, trials=trials, state=state.value)
+
+    def step(self) -> Ending | None:
+        """One round: collect what happened, then either wind down or fill the free slots."""
+        self.collect()
+        if self.paths.stop.exists():
+            return self.wind_down()
+        self.refill()
+        return None if self.bundles_in_flight() else self.no_more
+
+    # --- collecting ---------------------------------------------------------------------------------------
+
+    def collect(self) -> None:
+        """Settle the trials that have a result and close the jobs that are gone."""
+        bundles = self.bundles_in_flight()
+        states = self.launcher.poll(bundles)
+        for name, state in states.items():  # results are read after the states: a result counts whatever the state
+            for number, _ in bundles[name].trials:
+                self.look_at(number)
+            if not state.is_live:
+                self.close_job(name, state)
+
+    def look_at(self, number: int) -> None:
+        """Read a trial's folder again, and settle the trial if it has a result now."""
+        old = self.trials[number]
+        if old.state.is_final:
+            return
+        new = refresh(self.paths, old)
+        check_transition(old.state, new.state)
+        self.trials[number] = new
+        if new.state != old.state:
+            facts = {"attempt": new.attempts, "accuracy": new.accuracy, "train_seconds": new.train_seconds}
+            self.events.write(new.state.value, trial=number, **facts)
+        if new.outcome is not None:
+            self.settle(new, new.outcome)
+
+    def settle(self, record: TrialRecord, outcome: Outcome) -> None:
+        """Tell Optuna, last of all, and mind the breaker."""
+        self.search.tell(record)
+        self.events.write("told", trial=record.number, state=record.state.value)
+        self.failures_in_a_row = self.failures_in_a_row + 1 if record.state.is_failure else 0
+        if self.failures_in_a_row == BREAKER_FAILURES:
+            self.events.write("breaker", failures=BREAKER_FAILURES, detail=outcome.detail)
+            raise BreakerError(
+                f"{BREAKER_FAILURES} trials in a row failed, the last with: {outcome.detail}\n"
+                f"Nothing more is submitted; see `sweep logs {record.number} --study {self.spec.name}`, "
+                f"mend the cause and go on with `sweep resume {self.spec.name}`"
+            )
+
+    def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:
+        """Book the job, then retry or give up its trials that have no result."""
+        bundle = self.jobs[name].bundle
+        seconds = min(time.time() - bundle.submitted_at, bundle.request_seconds)
+        end = JobEnd(state, gpu_seconds=round(max(0.0, seconds), 3), cancelled=cancelled)
+        files.publish(self.paths.job(name).ended, files.to_json(as_json(end)))
+        self.jobs[name] = Job(bundle, end)
+        self.events.write("job_ended", job=name, state=state.value, gpu_seconds=end.gpu_seconds)
+        for number, attempt in bundle.trials:
+            record = replace(self.trials[number], in_flight=False)
+            if not record.state.is_final:
+                record = replace(record, state=TrialState.QUEUED, failures=record.failures + (not cancelled))
+                self.revoke(number, attempt)
+            self.trials[number] = record
+            if not record.state.is_final and not cancelled:
+                self.retry_or_lose(record, state)
+
+    def retry_or_lose(self, record: TrialRecord, state: JobState) -> None:
+        """A trial whose process died goes on from its checkpoint, a few times."""
+        if state != JobState.TIMEOUT and record.failures <= self.spec.retries:
+            self.events.write("retry", trial=record.number, after_attempt=record.attempts)
+            return
+        last = record.epochs[-1] if record.epochs else None
+        timed_out = state == JobState.TIMEOUT
+        outcome = Outcome(
+            state=TrialState.TIMEOUT if timed_out else TrialState.LOST,
+            attempt=record.attempts,
+            epochs=last.epoch if last else 0,
+            accuracy=last.validation_accuracy if last else None,
+            train_seconds=last.train_seconds if last else 0.0,
+            wall_seconds=last.wall_seconds if last else 0.0,
+            detail="had to be killed at its limit" if timed_out else "its process died without a result",
+        )
+        files.publish(self.paths.trial(record.number).result, files.to_json(as_json(outcome)))
+        self.look_at(record.number)
+
+    def revoke(self, number: int, attempt: int) -> None:
+        """Take the claim of a dead attempt, so that it can never start late."""
+        files.publish(self.paths.trial(number).claim(attempt), files.to_json({"revoked_at": time.time()}))
+
+    def wind_down(self) -> Ending:
+        """Cancel what runs and keep what is done: the next resume goes on from the checkpoints."""
+        bundles = self.bundles_in_flight()
+        self.launcher.cancel(bundles)
+        for name, bundle in bundles.items():
+            for number, _ in bundle.trials:
+                self.look_at(number)
+            self.close_job(name, JobState.EXITED, cancelled=True)
+        self.paths.stop.unlink()
+        return Ending.STOPPED
+
+    # --- refilling ----------------------------------------------------------------------------------------
+
+    def refill(self) -> None:
+        """Fill the free slots: trials that wait for another attempt first, then new ones."""
+        busy = {bundle.slot for bundle in self.bundles_in_flight().values()}
+        for slot in range(self.launcher.slots):
+            if slot in busy:
+                continue
+            record = self.next_trial()
+            if record is None:
+                return
+            self.launch(record, slot)
+
+    def next_trial(self) -> TrialRecord | None:
+        """The trial to launch now, or None; `no_more` then says why unless it pays to wait."""
+        self.no_more = None
+        waiting = [record for record in self.trials.values() if record.state == TrialState.QUEUED]
+        waiting = [record for record in waiting if not record.in_flight]
+        if not waiting and len(self.trials) >= self.spec.limits.trials:
+            self.no_more = Ending.TRIALS
+            return None
+        wanted = waiting[0].spec.limit_seconds if waiting else self.spec.limits.trial
+        limit = self.affordable_seconds(wanted)
+        if waiting:
+            return waiting[0] if limit == wanted else None  # its limit is written down and stays
+        return None if limit is None else self.propose(limit)
+
+    def affordable_seconds(self, wanted: float) -> float | None:
+        """The limit that the study's budgets leave to one more trial; None for none, now or at all."""
+        limit, limits = wanted, self.spec.limits
+        ledger = balance(self.jobs.values(), limits.gpu_hours)
+        if not ledger.admits(limit + JOB_OVERHEAD_SECONDS):
+            if ledger.committed_seconds > 0:
+                self.no_more = Ending.GPU_HOURS
+                return None  # jobs in flight may turn out cheaper than their requests
+            limit = (ledger.budget_seconds or 0.0) - ledger.spent_seconds - JOB_OVERHEAD_SECONDS
+            self.no_more = Ending.GPU_HOURS
+        if limits.walltime is not None:
+            left = limits.walltime - self.elapsed_seconds() - JOB_OVERHEAD_SECONDS
+            if left < limit:
+                limit = left
+                self.no_more = Ending.WALLTIME
+        return limit if limit >= LEAST_SHARE * wanted else None
+
+    def propose(self, limit_seconds: float) -> TrialRecord | None:
+        """Ask for a trial and write it down before anything runs."""
+        ending, self.no_more = self.no_more, None
+        model = self.walltime_model()
+        try:
+            number, params, recipe = self.search.ask(model, limit_seconds)
+        except SpaceExhaustedError:
+            self.no_more = ending or Ending.SPACE
+            return None
+        predicted = None
+        if model is not None and "epochs" in recipe:
+            predicted = model.trial_seconds(float(recipe.get("batch_size", 1)), int(recipe["epochs"]))
+        spec = TrialSpec(
+            number=number,
+            trainer=self.spec.trainer,
+            recipe=recipe,
+            params=params,
+            limit_seconds=limit_seconds,
+            stop_at=self.spec.target if self.spec.goal == "speed" else None,
+            predicted_seconds=predicted,
+        )
+        trial = self.paths.trial(number)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        files.replace(trial.spec, files.to_json(as_json(spec)))
+        self.events.write("proposed", trial=number, recipe=recipe)
+        return TrialRecord(spec)
+
+    def launch(self, record: TrialRecord, slot: int) -> None:
+        """Write the intent down, then submit: a driver that dies in between leaves a name to look up."""
+        attempt = record.attempts + 1
+        bundle = Bundle(
+            name=f"{self.spec.name}-{record.number:05d}-{attempt}",
+            trials=((record.number, attempt),),
+            slot=slot,
+            request_seconds=record.spec.limit_seconds + JOB_OVERHEAD_SECONDS,
+            submitted_at=time.time(),
+        )
+        folder = self.paths.job(bundle.name)
+        folder.folder.mkdir(parents=True, exist_ok=True)
+        files.replace(folder.bundle, files.to_json(as_json(bundle)))
+        self.jobs[bundle.name] = Job(bundle)
+        self.trials[record.number] = replace(record, attempts=attempt, in_flight=True)
+        self.launcher.submit(bundle)
+        self.events.write("submitted", job=bundle.name, trials=[record.number], attempt=attempt, slot=slot)
+
+    # --- what the parts ask of the whole ------------------------------------------------------------------
+
+    def bundles_in_flight(self) -> dict[str, Bundle]:
+        return {name: job.bundle for name, job in self.jobs.items() if job.end is None}
+
+    def elapsed_seconds(self) -> float:
+        """How long the study has been driven, over all sessions."""
+        return self.driven_before + time.monotonic() - self.began
+
+    def walltime_model(self) -> WalltimeModel | None:
+        return fit(timings(self.trials.values(), self.spec.fixed.get("model")))

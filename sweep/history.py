@@ -1,0 +1,75 @@
+"""Reads a run folder back into records. The files are the truth; nothing here writes."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+from sweep.files import read_json, read_lines
+from sweep.paths import RunPaths, TrialPaths
+from sweep.records import Bundle, Job, JobEnd, Outcome, TrialRecord, TrialSpec, TrialState
+from trainer.context import EpochReport
+
+
+def load_jobs(paths: RunPaths) -> dict[str, Job]:
+    """Every job whose intent was written down, by name, oldest first."""
+    jobs = []
+    for folder in paths.jobs.iterdir() if paths.jobs.is_dir() else ():
+        files = paths.job(folder.name)
+        bundle = read_json(files.bundle)
+        if bundle is not None:
+            end = read_json(files.ended)
+            jobs.append(Job(Bundle.from_json(bundle), None if end is None else JobEnd.from_json(end)))
+    return {job.bundle.name: job for job in sorted(jobs, key=lambda job: job.bundle.submitted_at)}
+
+
+def load_trials(paths: RunPaths, jobs: dict[str, Job]) -> dict[int, TrialRecord]:
+    """Every trial that was written down, by number."""
+    records: dict[int, TrialRecord] = {}
+    for folder in sorted(paths.trials.iterdir()) if paths.trials.is_dir() else ():
+        spec = read_json(TrialPaths(folder).spec)
+        if spec is not None:
+            records[spec["number"]] = TrialRecord(TrialSpec(**spec))
+    for job in jobs.values():
+        for number, attempt in job.bundle.trials:
+            died = job.end is not None and not job.end.cancelled
+            record = records[number]
+            records[number] = replace(
+                record,
+                attempts=attempt,
+                failures=record.failures + died,
+                in_flight=job.end is None,
+            )
+    return {number: _without_success(refresh(paths, record)) for number, record in records.items()}
+
+
+def _without_success(record: TrialRecord) -> TrialRecord:
+    """The attempt that gave the result is no failure, though its job has ended."""
+    succeeded = record.outcome is not None and not record.in_flight and not record.state.is_failure
+    return replace(record, failures=max(0, record.failures - succeeded))
+
+
+def refresh(paths: RunPaths, record: TrialRecord) -> TrialRecord:
+    """The trial as its folder tells now."""
+    files = paths.trial(record.number)
+    outcome = read_outcome(files)
+    started = record.in_flight and any(files.folder.glob(f"claim.{record.attempts}*"))
+    return replace(
+        record,
+        state=outcome.state if outcome else TrialState.RUNNING if started else TrialState.QUEUED,
+        epochs=read_progress(files.progress),
+        outcome=outcome,
+    )
+
+
+def read_outcome(files: TrialPaths) -> Outcome | None:
+    """The trial's result, or None if there is none yet."""
+    result = read_json(files.result)
+    return None if result is None else Outcome.from_json(result)
+
+
+def read_progress(path: Path) -> tuple[EpochReport, ...]:
+    """The epochs reported so far; an epoch trained again by a later attempt counts once, as trained last."""
+    names = {field.name for field in fields(EpochReport)}
+    epochs = {line["epoch"]: EpochReport(**line) for line in read_lines(path) if names == line.keys()}
+    return tuple(epochs[epoch] for epoch in sorted(epochs))

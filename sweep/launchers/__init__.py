@@ -1,0 +1,34 @@
+"""How jobs get to run. Only the modules of this package import submitit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from sweep.paths import RunPaths
+from sweep.profile import Profile
+from sweep.records import Bundle, JobState
+
+
+class Launcher(Protocol):
+    """Starts, watches and cancels jobs, known by the names of their bundles."""
+
+    @property
+    def slots(self) -> int:
+        """How many jobs may be in flight at once."""
+
+    def submit(self, bundle: Bundle) -> None:
+        """Launch a bundle whose bundle.json is written. Never blocks on the job."""
+
+    def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
+        """The state of every job asked for, whichever process launched it."""
+
+    def cancel(self, bundles: Mapping[str, Bundle]) -> None:
+        """Ask the jobs to leave; they keep their checkpoints."""
+
+
+def make_launcher(profile: Profile, paths: RunPaths) -> Launcher:
+    """The launcher that the profile names."""
+    from sweep.launchers.local import LocalLauncher
+
+    return LocalLauncher(profile, paths)

@@ -1,0 +1,135 @@
+"""Jobs as processes of this machine, through submitit's pickles, logs and job environment.
+
+submitit's own LocalExecutor starts everything at once, gives every job the first GPUs, dies with the terminal
+and takes a job that another process started for done. So each job here is one process in a session of its own,
+holds its slot's GPU, and inherits an open lock on `jobs/<name>/lock`: the kernel drops that lock when the last
+process of the job is gone, whatever became of the driver.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from submitit.local.local import LocalExecutor, LocalJob
+
+from sweep.paths import JobPaths, RunPaths
+from sweep.profile import Profile
+from sweep.records import Bundle, JobState
+from sweep.worker import run_bundle
+
+KILL_SECONDS = 5.0  # between asking a job to leave and killing it
+
+
+class LocalLauncher:
+    """Runs each bundle as one process of this machine."""
+
+    def __init__(self, profile: Profile, paths: RunPaths) -> None:
+        self.profile, self.paths = profile, paths
+        self.gpus = profile.gpu_ids()
+        self.slots = profile.slot_count()
+        self.children: list[subprocess.Popen[bytes]] = []
+
+    def submit(self, bundle: Bundle) -> None:
+        """Start the job's process with a lock that lives as long as it does."""
+        files = self.paths.job(bundle.name)
+        executor = SessionExecutor(files, self._environment(bundle.slot))
+        executor.submit(run_bundle, str(self.paths.root.absolute()), bundle.name)
+        self.children.append(executor.process)
+
+    def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
+        """RUNNING while somebody holds the job's lock; a job that outstays its request is killed."""
+        self.children = [child for child in self.children if child.poll() is None]  # reaps the dead
+        return {name: self._state(self.paths.job(name), bundle) for name, bundle in bundles.items()}
+
+    def cancel(self, bundles: Mapping[str, Bundle]) -> None:
+        """SIGTERM now, SIGKILL to those that have not left after KILL_SECONDS."""
+        files = [self.paths.job(name) for name in bundles]
+        for job in files:
+            _signal(job, signal.SIGTERM)
+        patience = time.monotonic() + KILL_SECONDS
+        while any(is_locked(job.lock) for job in files) and time.monotonic() < patience:
+            time.sleep(0.05)
+        for job in files:
+            _signal(job, signal.SIGKILL)
+
+    def _state(self, files: JobPaths, bundle: Bundle) -> JobState:
+        if not is_locked(files.lock):
+            return JobState.EXITED
+        if time.time() > bundle.submitted_at + bundle.request_seconds:
+            self.cancel({bundle.name: bundle})
+            return JobState.TIMEOUT
+        return JobState.RUNNING
+
+    def _environment(self, slot: int) -> dict[str, str]:
+        threads = str(self.profile.threads)
+        env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **self.profile.env}
+        gpu = self.gpus[slot % len(self.gpus)] if self.gpus else ""
+        return {"CUDA_VISIBLE_DEVICES": gpu, **env}
+
+
+class SessionExecutor(LocalExecutor):
+    """submitit's local executor, but the task is started directly, in its own session, with an inherited lock."""
+
+    def __init__(self, files: JobPaths, env: dict[str, str]) -> None:
+        super().__init__(files.folder)
+        self.files, self.env = files, env
+
+    def _submit_command(self, command: str) -> LocalJob[Any]:
+        name = self.files.folder.name
+        env = {
+            **os.environ,
+            "SUBMITIT_EXECUTOR": "local",
+            "SUBMITIT_LOCAL_JOB_ID": name,
+            "SUBMITIT_LOCAL_GLOBALID": "0",
+            "SUBMITIT_LOCAL_LOCALID": "0",
+            "SUBMITIT_LOCAL_NTASKS": "1",
+            **self.env,
+        }
+        with (
+            self.files.lock.open("w") as lock,
+            (self.files.folder / f"{name}_0_log.out").open("ab") as out,
+            (self.files.folder / f"{name}_0_log.err").open("ab") as err,
+        ):
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.process = subprocess.Popen(
+                shlex.split(command),
+                env=env,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                pass_fds=[lock.fileno()],
+            )
+        return LocalJob(folder=self.folder, job_id=name, process=self.process)
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a living process holds the lock file."""
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def _signal(files: JobPaths, number: signal.Signals) -> None:
+    """Signal the job's process group, if it still holds its lock. The worker notes its group in the lock file."""
+    if is_locked(files.lock) and (group := files.lock.read_text().strip()):
+        try:
+            os.killpg(int(group), number)
+        except ProcessLookupError:
+            return
+
+

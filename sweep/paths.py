@@ -1,0 +1,109 @@
+"""RunPaths: every file of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TrialPaths:
+    """The files of one trial; the worker writes here and nowhere else."""
+
+    folder: Path
+
+    @property
+    def spec(self) -> Path:
+        return self.folder / "trial.json"
+
+    def claim(self, attempt: int, restart: int = 0) -> Path:
+        """Created by whoever may run this attempt; `restart` counts the site's own requeues of the job."""
+        return self.folder / (f"claim.{attempt}" if restart == 0 else f"claim.{attempt}.{restart}")
+
+    @property
+    def progress(self) -> Path:
+        return self.folder / "progress.jsonl"
+
+    @property
+    def stop(self) -> Path:
+        return self.folder / "stop"
+
+    @property
+    def result(self) -> Path:
+        return self.folder / "result.json"
+
+
+@dataclass(frozen=True)
+class JobPaths:
+    """The files of one job; submitit keeps its pickles and logs beside ours."""
+
+    folder: Path
+
+    @property
+    def bundle(self) -> Path:
+        """Written before the job is launched: the intent."""
+        return self.folder / "bundle.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the job's process from its first moment to its last (local launcher)."""
+        return self.folder / "lock"
+
+    @property
+    def ended(self) -> Path:
+        """Written by the driver once the job is gone: its state and what it cost."""
+        return self.folder / "ended.json"
+
+    def logs(self) -> list[Path]:
+        """stdout and stderr of every task, as submitit names them."""
+        return sorted([*self.folder.glob("*_log.out"), *self.folder.glob("*_log.err")])
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """The files of one study's run."""
+
+    root: Path
+
+    @property
+    def study(self) -> Path:
+        return self.root / "study.toml"
+
+    @property
+    def profile(self) -> Path:
+        return self.root / "profile.toml"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.log"
+
+    @property
+    def driver_lock(self) -> Path:
+        return self.root / "driver.lock"
+
+    @property
+    def stop(self) -> Path:
+        """Asks the driver to cancel what runs and leave."""
+        return self.root / "stop"
+
+    @property
+    def events(self) -> Path:
+        return self.root / "events.jsonl"
+
+    @property
+    def trials(self) -> Path:
+        return self.root / "trials"
+
+    @property
+    def jobs(self) -> Path:
+        return self.root / "jobs"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report"
+
+    def trial(self, number: int) -> TrialPaths:
+        return TrialPaths(self.trials / f"{number:05d}")
+
+    def job(self, name: str) -> JobPaths:
+        return JobPaths(self.jobs / name)

@@ -1,0 +1,56 @@
+"""Profile: the description of a cluster, or of this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Profile(BaseModel):
+    """Where jobs run and how many at once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="names the profile")
+    description: str = Field("", description="a sentence for people")
+    launcher: Literal["local"] = Field(description="local: processes on this machine")
+    slots: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+        "auto", description="jobs in flight at once; auto: one per GPU, else one per `threads` CPU cores"
+    )
+    gpus: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="GPUs to hand out, one per slot in turn; auto: those of this machine"
+    )
+    threads: int = Field(1, ge=1, description="CPU threads of each job")
+    data_dir: str = Field("", description="where cifar10 and mnist lie here; empty: what the study says")
+    env: dict[str, str] = Field(default_factory=dict, description="environment variables of every job")
+    poll_seconds: float = Field(0.1, gt=0, le=3600, description="how often the driver looks at its jobs")
+
+    def gpu_ids(self) -> list[str]:
+        """The GPUs to hand out, as CUDA_VISIBLE_DEVICES names them."""
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+        there = visible.split(",") if visible else [str(index) for index in range(count_gpus())]
+        there = [gpu for gpu in there if gpu]
+        return there if self.gpus == "auto" else there[: self.gpus]
+
+    def slot_count(self) -> int:
+        """Jobs in flight at once."""
+        if self.slots != "auto":
+            return self.slots
+        return len(self.gpu_ids()) or max(1, len(os.sched_getaffinity(0)) // self.threads)
+
+
+def count_gpus() -> int:
+    """NVIDIA or AMD GPUs of this machine, from the device files: asking torch would take seconds."""
+    nvidia = list(Path("/dev").glob("nvidia[0-9]*"))
+    nodes = Path("/sys/class/kfd/kfd/topology/nodes").glob("*/gpu_id")
+    return len(nvidia) or sum(_read(node) not in ("", "0") for node in nodes)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

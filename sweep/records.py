@@ -1,0 +1,166 @@
+"""What is known of trials and jobs: frozen records, and which state may follow which."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from trainer.context import EpochReport
+
+
+class TrialState(StrEnum):
+    """Where a trial stands. All but the first two are final."""
+
+    QUEUED = "queued"  # written down; waits for a job, or for the next attempt
+    RUNNING = "running"
+    COMPLETED = "completed"
+    TARGET = "target"  # reached the target and stopped there
+    DEADLINE = "deadline"  # stopped itself at the limit
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    FAILED = "failed"  # the code raised an exception
+    TIMEOUT = "timeout"  # had to be killed at its limit
+    LOST = "lost"  # its process died without a result, on every attempt
+
+    @property
+    def is_final(self) -> bool:
+        return self not in (TrialState.QUEUED, TrialState.RUNNING)
+
+    @property
+    def is_failure(self) -> bool:
+        """No measurement came of it, and the recipe may not be to blame."""
+        return self in (TrialState.FAILED, TrialState.TIMEOUT, TrialState.LOST)
+
+
+class JobState(StrEnum):
+    """Where a job stands, as its launcher tells."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    EXITED = "exited"  # gone; only result files tell how its trials fared
+    TIMEOUT = "timeout"
+
+    @property
+    def is_live(self) -> bool:
+        return self in (JobState.PENDING, JobState.RUNNING)
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """A proposed trial: everything that the worker needs, and what Optuna needs to hear of it again."""
+
+    number: int
+    trainer: str  # module:function
+    recipe: dict[str, Any]
+    params: dict[str, Any]  # as Optuna proposed them
+    limit_seconds: float
+    stop_at: float | None  # accuracy that ends the run, for goal "speed"
+    predicted_seconds: float | None  # of the whole trial, None before anything was timed
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended (result.json). Seconds are cumulative over attempts."""
+
+    state: TrialState
+    attempt: int
+    epochs: int = 0
+    accuracy: float | None = None
+    test_accuracy: float | None = None
+    train_seconds: float = 0.0
+    wall_seconds: float = 0.0
+    eval_seconds: float = 0.0
+    load_seconds: float = 0.0
+    device: str = ""
+    host: str = ""
+    detail: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Outcome:
+        return cls(**{**data, "state": TrialState(data["state"])})
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """The trials handed to one job, with the attempt that this is of each."""
+
+    name: str
+    trials: tuple[tuple[int, int], ...]  # (trial number, attempt)
+    slot: int
+    request_seconds: float
+    submitted_at: float  # time.time()
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Bundle:
+        return cls(**{**data, "trials": tuple((number, attempt) for number, attempt in data["trials"])})
+
+
+@dataclass(frozen=True)
+class JobEnd:
+    """How a job ended (ended.json) and the GPU-seconds it is charged."""
+
+    state: JobState
+    gpu_seconds: float
+    cancelled: bool = False  # by `sweep stop`: its trials wait for the next resume and lose no attempt
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> JobEnd:
+        return cls(**{**data, "state": JobState(data["state"])})
+
+
+@dataclass(frozen=True)
+class Job:
+    """A launched bundle and, once it is gone, how it ended."""
+
+    bundle: Bundle
+    end: JobEnd | None = None
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as its files tell."""
+
+    spec: TrialSpec
+    state: TrialState = TrialState.QUEUED
+    attempts: int = 0  # launches so far
+    failures: int = 0  # launches that died by themselves, without a result
+    in_flight: bool = False  # launched, and its job is not known to have ended
+    epochs: tuple[EpochReport, ...] = ()
+    outcome: Outcome | None = None
+
+    @property
+    def number(self) -> int:
+        return self.spec.number
+
+    @property
+    def accuracy(self) -> float | None:
+        """Final validation accuracy, or the last epoch's while it runs."""
+        if self.outcome is not None:
+            return self.outcome.accuracy
+        return self.epochs[-1].validation_accuracy if self.epochs else None
+
+    @property
+    def train_seconds(self) -> float:
+        if self.outcome is not None:
+            return self.outcome.train_seconds
+        return self.epochs[-1].train_seconds if self.epochs else 0.0
+
+
+_NEXT = {
+    TrialState.QUEUED: {TrialState.RUNNING, *(state for state in TrialState if state.is_final)},
+    TrialState.RUNNING: {TrialState.QUEUED, *(state for state in TrialState if state.is_final)},
+}
+
+
+def check_transition(old: TrialState, new: TrialState) -> None:
+    """Raise ValueError unless a trial may go from `old` to `new`: a final state is never left."""
+    if old != new and new not in _NEXT.get(old, set()):
+        raise ValueError(f"a trial cannot go from {old} to {new}")
+
+
+def as_json(record: TrialSpec | Outcome | Bundle | JobEnd | EpochReport) -> dict[str, Any]:
+    """A record as JSON-ready values (enums are strings already)."""
+    return asdict(record)

@@ -1,0 +1,56 @@
+"""Figures of a report as plotly figures. Pure: DataFrames in, figures out."""
+
+from __future__ import annotations
+
+import pandas as pd
+import plotly.graph_objects as go
+
+STATE_COLORS = {
+    "completed": "#4c78a8",
+    "target": "#2ca25f",
+    "deadline": "#e6a000",
+    "pruned": "#b79a20",
+    "diverged": "#b279a2",
+    "out_of_memory": "#9d5a8f",
+    "failed": "#d62728",
+    "timeout": "#d62728",
+    "lost": "#7f7f7f",
+    "running": "#72b7b2",
+}
+
+
+def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds: float) -> go.Figure:
+    """Validation accuracy over training seconds, a dot per measured trial, with the target and the limit."""
+    measured = trials[trials["accuracy"].notna() & (trials["train_seconds"] > 0)] if len(trials) else trials
+    figure = go.Figure()
+    for state, group in measured.groupby("state", sort=False) if len(measured) else ():
+        figure.add_trace(
+            go.Scatter(
+                x=group["train_seconds"],
+                y=group["accuracy"],
+                mode="markers",
+                name=str(state).replace("_", " "),
+                marker={"size": 10, "color": STATE_COLORS.get(str(state), "#999999"), "opacity": 0.85},
+                customdata=group[["trial", "recipe"]],
+                hovertemplate="trial %{customdata[0]}: %{y:.2%} in %{x:.1f} s<br>%{customdata[1]}<extra></extra>",
+            )
+        )
+    figure.add_hline(
+        y=target, line={"dash": "dash", "color": "#666666", "width": 1}, annotation_text=f"target {target:.0%}"
+    )
+    if len(measured) and float(measured["train_seconds"].max()) > 0.3 * limit_seconds:
+        figure.add_vline(
+            x=limit_seconds,
+            line={"dash": "dot", "color": "#666666", "width": 1},
+            annotation_text=f"limit {limit_seconds:g} s",
+            annotation_position="bottom left",
+        )
+    figure.update_layout(
+        template="plotly_white",
+        xaxis={"title": "training seconds", "type": "log"},
+        yaxis={"title": "validation accuracy", "tickformat": ".0%"},
+        legend={"orientation": "h", "y": 1.08},
+        margin={"l": 70, "r": 30, "t": 40, "b": 60},
+        height=480,
+    )
+    return figure

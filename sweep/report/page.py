@@ -1,0 +1,77 @@
+"""The report as text: one offline HTML page, and Markdown."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import pandas as pd
+import plotly.io
+from jinja2 import Environment, StrictUndefined, select_autoescape
+from markupsafe import Markup
+
+from sweep.durations import show_seconds
+from sweep.report.figures import accuracy_against_seconds
+from sweep.report.tables import Leaderboards
+from sweep.run import Run
+from sweep.summary import summarize
+from sweep.view import best_text, budget_text, fastest_text
+
+
+def render_page(run: Run, trials: pd.DataFrame, boards: Leaderboards) -> str:
+    """The whole report in one HTML file that needs no network: plotly is embedded."""
+    figure = accuracy_against_seconds(trials, run.spec.target, run.spec.limits.trial)
+    plot = plotly.io.to_html(figure, include_plotlyjs=True, full_html=False, config={"displaylogo": False})
+    environment = Environment(autoescape=select_autoescape(default=True), undefined=StrictUndefined)
+    template = environment.from_string(files("sweep.report").joinpath("page.html.j2").read_text())
+    return template.render(
+        spec=run.spec,
+        facts=_facts(run),
+        plot=Markup(plot),
+        tables=[(title, list(frame.columns), _cells(frame)) for title, frame in _titled(boards)],
+    )
+
+
+def render_markdown(run: Run, boards: Leaderboards) -> str:
+    """The same tables for a README or a merge request."""
+    parts = [f"# {run.spec.name}", run.spec.description]
+    parts += ["\n".join(f"- {name}: {value}" for name, value in _facts(run))]
+    for title, frame in _titled(boards):
+        rows = [list(frame.columns), ["---"] * len(frame.columns), *_cells(frame)]
+        table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        parts += [f"## {title}", table if len(frame) else "None."]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _titled(boards: Leaderboards) -> list[tuple[str, pd.DataFrame]]:
+    return [
+        ("Top accuracy", boards.top_accuracy),
+        ("Top speed", boards.top_speed),
+        ("Not ranked", boards.others),
+    ]
+
+
+def _facts(run: Run) -> list[tuple[str, str]]:
+    summary = summarize(run.spec, run.trials, run.ledger, run.profile.slot_count())
+    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(summary.states.items()))
+    limit = show_seconds(run.spec.limits.trial)
+    return [
+        ("Goal", f"{run.spec.goal}, target {run.spec.target:.0%} within {limit} a trial"),
+        ("Trials", f"{summary.done} of {summary.trials_wanted} done ({states})"),
+        ("Budget", budget_text(summary)),
+        ("Best accuracy", best_text(summary)),
+        (f"Fastest to {run.spec.target:.0%}", fastest_text(summary)),
+        ("Measured on", "the validation split; seconds are training only, without loading and evaluation"),
+    ]
+
+
+def _cells(frame: pd.DataFrame) -> list[list[str]]:
+    return [[cell_text(name, value) for name, value in row.items()] for row in frame.to_dict("records")]
+
+
+def cell_text(column: object, value: object) -> str:
+    """A table cell for people: percentages for accuracies, one decimal for seconds."""
+    if value is None or value != value:
+        return "-"
+    if column == "Accuracy" and isinstance(value, float):
+        return f"{value:.2%}"
+    return f"{value:.1f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,110 @@
+"""Tables of a run as pandas DataFrames. Pure: records in, frames out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from sweep.records import TrialRecord, TrialState
+from sweep.spec import StudySpec
+from sweep.summary import reached
+from sweep.view import recipe_text
+
+TRIAL_COLUMNS = (
+    "trial state reached accuracy test_accuracy train_seconds wall_seconds predicted_seconds epochs attempts "
+    "device host recipe reason"
+).split()
+
+
+@dataclass(frozen=True)
+class Leaderboards:
+    """Trials at or above the target within the limit, ranked twice, and the others with the reason."""
+
+    top_accuracy: pd.DataFrame  # columns of _board
+    top_speed: pd.DataFrame
+    others: pd.DataFrame  # trial, accuracy, train_seconds, reason, recipe
+
+
+def trials_table(spec: StudySpec, trials: Iterable[TrialRecord]) -> pd.DataFrame:
+    """One row per trial: TRIAL_COLUMNS, then a `recipe.<key>` column per key and `metrics.<name>` per metric."""
+    return pd.DataFrame([_row(spec, record) for record in trials], columns=None if trials else TRIAL_COLUMNS)
+
+
+def _row(spec: StudySpec, record: TrialRecord) -> dict[str, object]:
+    outcome = record.outcome
+    return {
+        "trial": record.number,
+        "state": record.state.value,
+        "reached": reached(spec, record),
+        "accuracy": record.accuracy,
+        "test_accuracy": outcome.test_accuracy if outcome else None,
+        "train_seconds": record.train_seconds,
+        "wall_seconds": outcome.wall_seconds if outcome else None,
+        "predicted_seconds": record.spec.predicted_seconds,
+        "epochs": outcome.epochs if outcome else len(record.epochs),
+        "attempts": record.attempts,
+        "device": outcome.device if outcome else "",
+        "host": outcome.host if outcome else "",
+        "recipe": describe_recipe(record),
+        "reason": reason(spec, record),
+        **{f"recipe.{key}": value for key, value in record.spec.recipe.items()},
+        **{f"metrics.{name}": value for name, value in (outcome.metrics if outcome else {}).items()},
+    }
+
+
+def describe_recipe(record: TrialRecord) -> str:
+    """The searched keys in one line, epochs first."""
+    epochs = record.spec.recipe.get("epochs")
+    parts = [f"{epochs} epochs"] if epochs is not None else []
+    return "  ".join([*parts, recipe_text(record)]).strip()
+
+
+def reason(spec: StudySpec, record: TrialRecord) -> str:
+    """Why a trial is not ranked; empty for one that is."""
+    if reached(spec, record):
+        return ""
+    if not record.state.is_final:
+        return f"still {record.state.value}"
+    words = {
+        TrialState.DEADLINE: f"below the target when its {spec.limits.trial:g} s were over",
+        TrialState.COMPLETED: "below the target after its last epoch",
+        TrialState.PRUNED: "stopped early, below the target",
+        TrialState.DIVERGED: "the loss diverged",
+        TrialState.OUT_OF_MEMORY: "out of memory",
+        TrialState.FAILED: "the code failed",
+        TrialState.TIMEOUT: "killed at its limit",
+        TrialState.LOST: "lost on every attempt",
+    }
+    detail = record.outcome.detail if record.outcome and not record.state == TrialState.DEADLINE else ""
+    return words.get(record.state, record.state.value) + (f": {detail}" if detail else "")
+
+
+def leaderboards(trials: pd.DataFrame) -> Leaderboards:
+    """Rank the trials that reached the target; ties go to the other measure, then to the earlier trial."""
+    if trials.empty:
+        empty = pd.DataFrame(columns=["Rank", "Trial", "Accuracy", "Speed (seconds)", "Recipe"])
+        return Leaderboards(empty, empty, pd.DataFrame(columns=["Trial", "Accuracy", "Seconds", "Reason", "Recipe"]))
+    ranked = trials[trials["reached"]]
+    others = trials[~trials["reached"]].sort_values("accuracy", ascending=False, na_position="last", kind="stable")
+    return Leaderboards(
+        _board(ranked.sort_values(["accuracy", "train_seconds", "trial"], ascending=[False, True, True])),
+        _board(ranked.sort_values(["train_seconds", "accuracy", "trial"], ascending=[True, False, True])),
+        others[["trial", "accuracy", "train_seconds", "reason", "recipe"]]
+        .rename(columns={"train_seconds": "seconds"})
+        .rename(columns=str.capitalize)
+        .reset_index(drop=True),
+    )
+
+
+def _board(ranked: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Rank": range(1, len(ranked) + 1),
+            "Trial": ranked["trial"].to_numpy(),
+            "Accuracy": ranked["accuracy"].to_numpy(),
+            "Speed (seconds)": ranked["train_seconds"].to_numpy(),
+            "Recipe": ranked["recipe"].to_numpy(),
+        }
+    )

@@ -1,0 +1,192 @@
+"""Launch, resume and read runs: what the commands and the Python API share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep import toml_files
+from sweep.errors import DriverLockedError, RunFolderError, StudyFileError
+from sweep.events import EventLog
+from sweep.history import load_jobs, load_trials
+from sweep.ledger import Ledger, balance
+from sweep.lock import DriverLock
+from sweep.paths import RunPaths
+from sweep.profile import Profile
+from sweep.records import Job, TrialRecord
+from sweep.spec import StudySpec, corners
+from sweep.trainables import OURS
+
+if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
+    from sweep.driver import Driver, Ending
+
+RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read."""
+
+    paths: RunPaths
+    spec: StudySpec
+    profile: Profile
+    jobs: dict[str, Job]
+    trials: dict[int, TrialRecord]
+
+    @property
+    def ledger(self) -> Ledger:
+        return balance(self.jobs.values(), self.spec.limits.gpu_hours)
+
+
+def runs_folder(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Where runs are kept: `folder`, else $SWEEP_RUNS_DIR, else ./runs."""
+    return Path(folder or os.environ.get("SWEEP_RUNS_DIR", RUNS)).expanduser().absolute()
+
+
+def find_run(study: str | None, runs: Path) -> RunPaths:
+    """The run of that name or path; without one, the only run there is.
+
+    Raises:
+        RunFolderError: there is none, or several to choose from.
+    """
+    names = sorted(folder.name for folder in runs.iterdir() if (folder / "study.toml").is_file()) if runs.is_dir() else []
+    if study is None:
+        if len(names) == 1:
+            return RunPaths(runs / names[0])
+        hint = f"name one of: {', '.join(names)}" if names else "launch one with `sweep launch quickstart`"
+        raise RunFolderError(f"{runs} holds {len(names)} runs; {hint}")
+    for folder in (runs / study, Path(study).expanduser().absolute()):
+        if (folder / "study.toml").is_file():
+            return RunPaths(folder)
+    there = f"it holds {', '.join(names)}" if names else "it holds no run"
+    raise RunFolderError(f"no run {study!r} in {runs} ({there}); `sweep launch` starts one")
+
+
+def open_run(paths: RunPaths) -> Run:
+    """Read a run folder; touches nothing."""
+    spec = toml_files.load_study(str(paths.study))
+    profile = toml_files.load_profile(str(paths.profile))
+    jobs = load_jobs(paths)
+    return Run(paths, spec, profile, jobs, load_trials(paths, jobs))
+
+
+def read_files(study: str, profile: str, changes: Sequence[str]) -> tuple[StudySpec, Profile]:
+    """A study and a profile with the `--set` changes applied and the paths made absolute."""
+    for_study, for_profile = toml_files.split_changes(list(changes))
+    spec = toml_files.load_study(study, for_study)
+    site = toml_files.load_profile(profile, for_profile)
+    fixed = dict(spec.fixed)
+    if site.data_dir and spec.trainer == OURS:
+        fixed.setdefault("data_dir", site.data_dir)
+    if fixed.get("data_dir"):
+        fixed["data_dir"] = str(Path(fixed["data_dir"]).expanduser().absolute())
+    kind, colon, folder = str(fixed.get("dataset", "")).partition(":")
+    if kind == "imagefolder" and colon:
+        fixed["dataset"] = f"imagefolder:{Path(folder).expanduser().absolute()}"
+    return spec.model_copy(update={"fixed": fixed}), site
+
+
+def check_data(spec: StudySpec) -> str:
+    """Decode the data set if need be, before anything is launched, and check the batch sizes against it.
+
+    Returns a sentence about the data set, empty for a trainer of the user's own.
+
+    Raises:
+        DataError: the data set is missing or unreadable.
+        StudyFileError: a batch is larger than the training images.
+    """
+    if spec.trainer != OURS:
+        return ""
+    from trainer.cache import prepare
+    from trainer.config import TrainConfig
+
+    given = TrainConfig.model_validate({**spec.fixed})
+    info = prepare(given.dataset, given.data_dir)
+    train_count = info.train_count - round(given.validation_fraction * info.train_count)
+    parameter = spec.space.get("batch_size")
+    largest = max(corners(parameter)) if parameter else given.batch_size
+    if largest > train_count:
+        table = "space" if parameter else "fixed"
+        raise StudyFileError(
+            f"{table}.batch_size must not exceed the {train_count:,} training images that "
+            f"validation_fraction = {given.validation_fraction:g} leaves of {info.train_count:,}; got {largest:,}"
+        )
+    height, width = info.image_shape[1:]
+    return f"{info.name}: {train_count:,} training images of {height} x {width}, {len(info.classes)} classes"
+
+
+def create_run(spec: StudySpec, profile: Profile, runs: Path) -> RunPaths:
+    """Make the run folder and freeze the files in it.
+
+    Raises:
+        RunFolderError: it exists already or cannot be written.
+    """
+    paths = RunPaths(runs / spec.name)
+    if paths.study.exists():
+        raise RunFolderError(
+            f"{paths.root} exists already; go on with `sweep resume {spec.name}`, "
+            "or start another with `--set name=...`"
+        )
+    try:
+        paths.trials.mkdir(parents=True)
+        paths.jobs.mkdir()
+        toml_files.save(paths.profile, profile)
+        toml_files.save(paths.study, spec)
+    except OSError as error:
+        raise RunFolderError(f"the run folder {paths.root} cannot be written: {error}") from error
+    return paths
+
+
+def change_limits(paths: RunPaths, changes: Sequence[str]) -> None:
+    """Apply `--set` to the limits of a run and to its profile; the search itself stays as it was launched.
+
+    Raises:
+        StudyFileError: a change is not about the limits, the retries or the profile, or breaks a rule.
+    """
+    for_study, for_profile = toml_files.split_changes(list(changes))
+    other = [change for change in for_study if not change.startswith(("limits.", "retries="))]
+    if other:
+        raise StudyFileError(
+            f"a launched study can change limits.*, retries and profile.* only; got {', '.join(other)}; "
+            "launch another study for a new space or goal"
+        )
+    if for_study:
+        toml_files.save(paths.study, toml_files.load_study(str(paths.study), for_study))
+    if for_profile:
+        toml_files.save(paths.profile, toml_files.load_profile(str(paths.profile), for_profile))
+
+
+def drive(
+    paths: RunPaths, event: str, on_step: Callable[[Driver], None], changes: Sequence[str] = ()
+) -> tuple[Driver, Ending]:
+    """Drive a run to its end under the driver's lock; `event` (launched, resumed) opens the session's log.
+
+    Raises:
+        DriverLockedError: another driver works on it, or has taken over from this one.
+        BreakerError: the same failure hits trial after trial.
+    """
+    from sweep.driver import Driver
+    from sweep.launchers import make_launcher
+    from sweep.search import Search
+
+    with DriverLock(paths.driver_lock) as lock:
+        change_limits(paths, changes)
+        run = open_run(paths)
+        paths.stop.unlink(missing_ok=True)
+        events = EventLog(paths.events)
+        driver = Driver(paths, run.spec, Search(run.spec, paths.journal), make_launcher(run.profile, paths), events)
+        events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=list(changes))
+
+        def fenced(driver: Driver) -> None:
+            if not lock.is_ours():
+                raise DriverLockedError(f"another driver has taken over {paths.root}; this one leaves")
+            on_step(driver)
+
+        try:
+            return driver, driver.run(run.profile.poll_seconds, fenced)
+        except KeyboardInterrupt:
+            events.write("detached", in_flight=sorted(driver.bundles_in_flight()))
+            raise

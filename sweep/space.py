@@ -1,0 +1,102 @@
+"""The search space of a study file: what each key may be."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
+
+Scalar = bool | int | float | str
+
+
+class _Parameter(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Choices(_Parameter):
+    """One of a list, without order: `{ choices = ["adam", "nesterov"] }`."""
+
+    choices: tuple[Scalar, ...] = Field(min_length=1, description="the values to choose from, without order")
+
+
+class Range(_Parameter):
+    """A number between two bounds: `{ low = 0.1, high = 10.0, log = true }`; whole if both bounds are."""
+
+    low: int | float = Field(description="the smallest value")
+    high: int | float = Field(description="the largest value")
+    log: bool = Field(False, description="search on a logarithmic scale")
+
+    @model_validator(mode="after")
+    def _check(self) -> Range:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high; got low = {self.low}, high = {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log scale needs low above 0; got low = {self.low}")
+        return self
+
+    @property
+    def is_whole(self) -> bool:
+        return isinstance(self.low, int) and isinstance(self.high, int)
+
+
+class Ordinal(_Parameter):
+    """Numbers in order, searched by rank: a list, the divisors of a number, or powers of two."""
+
+    values: tuple[int | float, ...] = Field((), description="the numbers, in any order")
+    divisors_of: int | None = Field(None, ge=1, description="every divisor of this number")
+    powers_of: int | None = Field(None, ge=2, description="every power of this number")
+    low: int = Field(1, ge=1, description="the smallest divisor or power to use")
+    high: int | None = Field(None, ge=1, description="the largest divisor or power to use")
+
+    @model_validator(mode="after")
+    def _check(self) -> Ordinal:
+        ways = [bool(self.values), self.divisors_of is not None, self.powers_of is not None]
+        if sum(ways) != 1:
+            raise ValueError("give one of values, divisors_of and powers_of")
+        if self.powers_of is not None and self.high is None:
+            raise ValueError("powers_of needs high")
+        if not self.ranks():
+            raise ValueError(f"no number between low = {self.low} and high = {self.high} is left")
+        return self
+
+    def ranks(self) -> tuple[int | float, ...]:
+        """The numbers from the smallest to the largest."""
+        if self.values:
+            return tuple(sorted(set(self.values)))
+        if self.divisors_of is not None:
+            high = min(self.high or self.divisors_of, self.divisors_of)
+            return tuple(d for d in range(self.low, high + 1) if self.divisors_of % d == 0)
+        powers: list[int | float] = []
+        power = 1
+        while power <= (self.high or 0):
+            powers += [power] if power >= self.low else []
+            power *= self.powers_of or 2
+        return tuple(powers)
+
+
+class Budgeted(_Parameter):
+    """Epochs: from 1 to what fits the trial's limit at its batch size, at most `up_to`."""
+
+    up_to: int = Field(ge=1, description="the most epochs to propose, however many would fit")
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        return type(value).__name__.lower()
+    keys = set(value) if isinstance(value, dict) else set()
+    if "choices" in keys:
+        return "choices"
+    if "up_to" in keys:
+        return "budgeted"
+    return "ordinal" if keys & {"values", "divisors_of", "powers_of"} else "range"
+
+
+Parameter = Annotated[
+    Annotated[Choices, Tag("choices")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[Ordinal, Tag("ordinal")]
+    | Annotated[Budgeted, Tag("budgeted")],
+    Discriminator(_kind),
+]
+
+

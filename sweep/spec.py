@@ -1,0 +1,120 @@
+"""StudySpec: a study file, read and checked whole."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from sweep.durations import Seconds
+from sweep.space import Budgeted, Choices, Ordinal, Parameter, Range
+from sweep.trainables import OURS, build_config, config_class, recipe_keys
+
+# A job is asked for and charged up to this much more than its trial's limit: process start and end.
+JOB_OVERHEAD_SECONDS = 15.0
+
+# A job is asked for and charged up to this much more than its trial's limit: process start and end.
+JOB_OVERHEAD_SECONDS = 15.0
+
+SamplerName = Literal["auto", "gp", "tpe", "random"]
+
+
+class Limits(BaseModel):
+    """What a study may use. The first limit that is reached ends it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    trials: int = Field(ge=1, description="how many trials to run")
+    trial: Seconds = Field(description="walltime of one trial, start-up and evaluation included")
+    walltime: Seconds | None = Field(None, description="elapsed time of the study while it is driven")
+    gpu_hours: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="GPU-hours of all jobs; slot-hours where there is no GPU"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> Limits:
+        least = self.trial + JOB_OVERHEAD_SECONDS
+        rule = f"must cover one trial of {self.trial:g} s and {JOB_OVERHEAD_SECONDS:g} s for its start and end"
+        if self.walltime is not None and self.walltime < least:
+            raise ValueError(f"walltime {rule}, {least:g} s in all; got {self.walltime:g} s")
+        if self.gpu_hours is not None and self.gpu_hours * 3600 < least:
+            raise ValueError(f"gpu_hours {rule}, {least / 3600:.4g} in all; got {self.gpu_hours:g}")
+        return self
+
+
+class StudySpec(BaseModel):
+    """One search: its goal, limits, fixed keys and space."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="names the run folder")
+    description: str = Field("", description="a sentence for people")
+    goal: Literal["speed", "accuracy"] = Field(
+        description="speed: fewest training seconds to the target; accuracy: the most accurate within the limit"
+    )
+    target: float = Field(gt=0, le=1, description="the validation accuracy to reach, in (0, 1]")
+    seed: int = Field(0, ge=0, description="of the proposals; trial n trains with seed + n unless seed is fixed")
+    sampler: SamplerName = Field(
+        "auto", description="auto is gp for the first 300 trials, then tpe; or gp, tpe, random"
+    )
+    storage: str = Field("", description="an Optuna storage URL; empty: journal.log in the run folder")
+    trainer: str = Field(OURS, pattern=r"^[\w.]+:\w+$", description="the training function, module:function")
+    retries: int = Field(2, ge=0, description="new attempts for a trial whose process died without a result")
+    limits: Limits = Field(description="what the study may use")
+    fixed: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that are not searched")
+    space: dict[str, Parameter] = Field(min_length=1, description="keys of the recipe that are searched")
+
+    @model_validator(mode="after")
+    def _check_recipe(self) -> StudySpec:
+        problems = [f"{key} is in both [fixed] and [space]" for key in self.fixed.keys() & self.space.keys()]
+        problems += [
+            f"space.{key}: up_to is for epochs only"
+            for key, parameter in self.space.items()
+            if isinstance(parameter, Budgeted) and key != "epochs"
+        ]
+        config = config_class(self.trainer)
+        keys = recipe_keys(config)
+        if keys is not None:
+            unknown = sorted((self.fixed.keys() | self.space.keys()) - keys)
+            problems += [f"{key} is no key of {self.trainer}; it knows {', '.join(sorted(keys))}" for key in unknown]
+        if not problems:
+            problems += self._recipes_refused(config)
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _recipes_refused(self, config: type[Any] | None) -> list[str]:
+        """What the trainer's own rules say to the corners of the space, each key varied by itself."""
+        base = {**self.fixed, **{key: corners(parameter)[0] for key, parameter in self.space.items()}}
+        problems: dict[str, None] = {}
+        for key, parameter in self.space.items():
+            for value in corners(parameter):
+                try:
+                    build_config(config, {**base, key: value})
+                except ValidationError as error:
+                    for mistake in error.errors():
+                        where = ".".join(str(part) for part in mistake["loc"])
+                        table = "space" if where in self.space else "fixed"
+                        text = f"{table}.{where}: {mistake['msg']}; got {mistake['input']!r}"
+                        problems[text] = None
+                except (TypeError, ValueError) as error:
+                    problems[f"{self.trainer} refuses {key} = {value!r}: {error}"] = None
+        return list(problems)
+
+    @property
+    def takes_seed(self) -> bool:
+        """Whether the driver gives each trial its own training seed."""
+        keys = recipe_keys(config_class(self.trainer))
+        return "seed" not in self.fixed and "seed" not in self.space and (keys is None or "seed" in keys)
+
+
+def corners(parameter: Choices | Range | Ordinal | Budgeted) -> list[Any]:
+    """The values that decide whether a trainer accepts a parameter: all choices, both ends of a range."""
+    if isinstance(parameter, Choices):
+        return list(parameter.choices)
+    if isinstance(parameter, Range):
+        return [parameter.low, parameter.high]
+    if isinstance(parameter, Ordinal):
+        ranks = parameter.ranks()
+        return [ranks[0], ranks[-1]]
+    return [1, parameter.up_to]

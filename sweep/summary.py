@@ -1,0 +1,90 @@
+"""A run in numbers: what `status` and the live view show. Pure: records in, a frozen summary out."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from sweep.ledger import Ledger
+from sweep.records import TrialRecord, TrialState
+from sweep.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Where a study stands."""
+
+    name: str
+    goal: str
+    target: float
+    trials_wanted: int
+    states: dict[str, int]  # how many trials are in each state
+    retries: int
+    gpu_hours_budget: float | None
+    gpu_hours_spent: float
+    gpu_hours_in_flight: float
+    best_accuracy: float | None
+    best_accuracy_trial: int | None
+    fastest_seconds: float | None  # to the target, in training seconds
+    fastest_trial: int | None
+    eta_seconds: float | None  # None before the first trial is done, and when nothing is left
+
+    @property
+    def done(self) -> int:
+        """Trials in a final state."""
+        return sum(count for state, count in self.states.items() if TrialState(state).is_final)
+
+
+def reached(spec: StudySpec, record: TrialRecord) -> bool:
+    """Whether a final trial counts: at or above the target, trained within the trial limit."""
+    accuracy = record.accuracy
+    return (
+        record.state.is_final
+        and not record.state.is_failure
+        and record.state != TrialState.DIVERGED
+        and accuracy is not None
+        and accuracy >= spec.target
+        and record.train_seconds <= spec.limits.trial
+    )
+
+
+def summarize(spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger, slots: int) -> Summary:
+    """Sum up a run; `slots` is how many trials run at once, for the time that is left."""
+    final = [record for record in trials.values() if record.state.is_final]
+    measured = [record for record in final if record.accuracy is not None and not record.state.is_failure]
+    best = max(measured, key=lambda record: record.accuracy or 0.0, default=None)
+    fastest = min(
+        (record for record in final if reached(spec, record)), key=lambda record: record.train_seconds, default=None
+    )
+    return Summary(
+        name=spec.name,
+        goal=spec.goal,
+        target=spec.target,
+        trials_wanted=spec.limits.trials,
+        states=dict(Counter(record.state.value for record in trials.values())),
+        retries=sum(max(0, record.attempts - 1) for record in trials.values()),
+        gpu_hours_budget=spec.limits.gpu_hours,
+        gpu_hours_spent=ledger.spent_seconds / 3600,
+        gpu_hours_in_flight=ledger.committed_seconds / 3600,
+        best_accuracy=best.accuracy if best else None,
+        best_accuracy_trial=best.number if best else None,
+        fastest_seconds=fastest.train_seconds if fastest else None,
+        fastest_trial=fastest.number if fastest else None,
+        eta_seconds=_eta_seconds(spec, trials, final, slots),
+    )
+
+
+def _eta_seconds(
+    spec: StudySpec, trials: Mapping[int, TrialRecord], final: list[TrialRecord], slots: int
+) -> float | None:
+    """Mean seconds of the finished trials times the rounds that are left, less what the running ones have done."""
+    left = spec.limits.trials - len(final)
+    walls = [record.outcome.wall_seconds for record in final if record.outcome is not None]
+    if left <= 0 or not walls:
+        return None
+    mean = sum(walls) / len(walls)
+    running = [record for record in trials.values() if record.state == TrialState.RUNNING]
+    begun = sum(min(mean, record.epochs[-1].wall_seconds if record.epochs else 0.0) for record in running)
+    return max(0.0, math.ceil(left) * mean - begun) / max(1, slots)

@@ -1,0 +1,74 @@
+"""The training functions that can be swept: ours, or any `module:function` of the same signature."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+import sys
+import typing
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from sweep.errors import StudyFileError
+from trainer.context import RunContext, TrainResult
+
+OURS = "trainer.training:train"
+Trainable = Callable[[Any, RunContext], TrainResult]
+
+
+def load_function(name: str) -> Trainable:
+    """Import `module:function`; modules beside the current folder are found too.
+
+    Raises:
+        StudyFileError: it cannot be imported, or does not take (config, context).
+    """
+    module_name, _, function_name = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    try:
+        function: Any = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise StudyFileError(
+            f"trainer must be an importable module:function; got {name!r} ({error}); "
+            "install the module or run where it can be imported"
+        ) from error
+    if not callable(function) or len(inspect.signature(function).parameters) != 2:
+        raise StudyFileError(f"trainer must be a function of (config, context); got {name!r}")
+    return typing.cast(Trainable, function)
+
+
+def config_class(name: str) -> type[Any] | None:
+    """The class of recipes that the function takes, from its first annotation; None if any mapping will do.
+
+    Ours is known without importing torch.
+    """
+    if name == OURS:
+        from trainer.config import TrainConfig
+
+        return TrainConfig
+    function = load_function(name)
+    first = next(iter(inspect.signature(function).parameters))
+    annotation = typing.get_type_hints(function).get(first, dict)
+    origin = typing.get_origin(annotation) or annotation
+    is_mapping = not isinstance(origin, type) or origin is object or issubclass(origin, Mapping)
+    return None if is_mapping else origin
+
+
+def recipe_keys(config: type[Any] | None) -> frozenset[str] | None:
+    """The keys that a recipe may have; None if any."""
+    if config is None:
+        return None
+    if hasattr(config, "model_fields"):
+        return frozenset(config.model_fields)
+    if dataclasses.is_dataclass(config):
+        return frozenset(field.name for field in dataclasses.fields(config) if field.init)
+    return frozenset(inspect.signature(config).parameters)
+
+
+def build_config(config: type[Any] | None, recipe: dict[str, Any]) -> Any:
+    """The function's first argument: a validated config object, or the recipe itself."""
+    if config is None:
+        return dict(recipe)
+    return config.model_validate(recipe) if hasattr(config, "model_validate") else config(**recipe)

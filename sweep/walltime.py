@@ -1,0 +1,97 @@
+"""The walltime model: seconds of an epoch by batch size, learned from the epochs seen so far."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from sweep.records import TrialRecord
+
+UNTIMED_EPOCHS = 3  # proposed at most while nothing has been timed
+MARGIN = 1.1  # a shared machine is seldom as quick as its quickest epoch
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One trial's pace: seconds of wall time per epoch, evaluation included, and of its start-up."""
+
+    batch_size: float
+    epoch_seconds: float
+    startup_seconds: float
+
+
+@dataclass(frozen=True)
+class WalltimeModel:
+    """Epoch seconds are `constant + per_batch / batch_size`, both coefficients non-negative.
+
+    With n images, `constant` is n times the cost of an image and `per_batch` n times the cost of a step.
+    """
+
+    constant: float
+    per_batch: float
+    startup_seconds: float
+    margin: float
+    lone_batch: float | None = None  # the only batch size seen: the two coefficients cannot be told apart
+
+    def epoch_seconds(self, batch_size: float) -> float:
+        """Predicted seconds of one epoch; with one batch size seen, the most that any split would give."""
+        if self.lone_batch is not None:
+            return self.constant * max(1.0, self.lone_batch / batch_size)
+        return self.constant + self.per_batch / batch_size
+
+    def trial_seconds(self, batch_size: float, epochs: int) -> float:
+        """Predicted wall seconds of a whole trial, margin included."""
+        return self.startup_seconds + epochs * self.epoch_seconds(batch_size) * self.margin
+
+    def fitting_epochs(self, batch_size: float, limit_seconds: float) -> int:
+        """The most epochs that fit `limit_seconds`; 0 if not even one does."""
+        per_epoch = self.epoch_seconds(batch_size) * self.margin
+        return max(0, math.floor((limit_seconds - self.startup_seconds) / per_epoch))
+
+
+def timings(records: Iterable[TrialRecord], model: object) -> list[Timing]:
+    """The pace of every trial of the network `model` that has finished an epoch."""
+    found = []
+    for record in records:
+        if record.epochs and record.spec.recipe.get("model") == model:
+            epochs = record.epochs
+            walls = [epoch.wall_seconds for epoch in epochs]
+            steps = [late - early for early, late in zip(walls, walls[1:], strict=False)]
+            first = epochs[0].train_seconds
+            pace = median(steps) if steps else first
+            startup = max(0.0, walls[0] - pace)
+            found.append(Timing(float(record.spec.recipe.get("batch_size", 1)), max(pace, 1e-6), startup))
+    return found
+
+
+def fit(seen: Sequence[Timing]) -> WalltimeModel | None:
+    """Least squares on relative errors with non-negative coefficients; None before anything was timed."""
+    if not seen:
+        return None
+    startup = max(timing.startup_seconds for timing in seen)
+    batches = {timing.batch_size for timing in seen}
+    if len(batches) == 1:
+        pace = median(timing.epoch_seconds for timing in seen)
+        constant, per_batch, lone = pace, 0.0, batches.pop()
+    else:
+        constant, per_batch = _nnls([(1 / t.epoch_seconds, 1 / (t.batch_size * t.epoch_seconds)) for t in seen])
+        lone = None
+    model = WalltimeModel(constant, per_batch, startup, MARGIN, lone)
+    ratios = sorted(timing.epoch_seconds / model.epoch_seconds(timing.batch_size) for timing in seen)
+    high = ratios[min(len(ratios) - 1, math.floor(0.9 * len(ratios)))]
+    return WalltimeModel(constant, per_batch, startup, max(MARGIN, high), lone)
+
+
+def _nnls(rows: list[tuple[float, float]]) -> tuple[float, float]:
+    """x, y >= 0 that minimise the sum of (a x + b y - 1)^2 over the rows (a, b), in closed form."""
+    aa, ab, bb = (sum(r[i] * r[j] for r in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
+    a1, b1 = (sum(r[i] for r in rows) for i in (0, 1))
+    determinant = aa * bb - ab * ab
+    if determinant > 1e-12 * aa * bb:
+        x, y = (a1 * bb - b1 * ab) / determinant, (b1 * aa - a1 * ab) / determinant
+        if x >= 0 and y >= 0:
+            return x, y
+    candidates = [(a1 / aa, 0.0), (0.0, b1 / bb)]
+    return min(candidates, key=lambda xy: sum((a * xy[0] + b * xy[1] - 1) ** 2 for a, b in rows))

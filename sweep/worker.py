@@ -1,0 +1,140 @@
+"""What runs inside a job: claim each trial of the bundle, train it, publish its result.
+
+A worker writes into the folders of its own trials only. It imports next to nothing before it knows which
+trainer to load: with one process per trial, its start-up is the price of every trial.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+import traceback
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from sweep.files import append_line, publish, read_json, to_json
+from sweep.history import read_progress
+from sweep.paths import RunPaths, TrialPaths
+from sweep.records import Bundle, Outcome, TrialSpec, TrialState, as_json
+from sweep.trainables import build_config, config_class, load_function
+from trainer.context import Ended, EpochReport, StopReason, TrainResult
+
+STOP_CHECK_SECONDS = 1.0
+
+
+def run_bundle(run_folder: str, job: str) -> None:
+    """The job's entry point: run what the bundle lists, in order, unless told to leave."""
+    paths = RunPaths(Path(run_folder))
+    files = paths.job(job)
+    if files.lock.exists():
+        files.lock.write_text(f"{os.getpgid(0)}\n")  # whom `sweep stop` is to signal
+    interrupt = InterruptFlag()
+    for number, attempt in Bundle.from_json(read_json(files.bundle)).trials:
+        if not interrupt.is_set:
+            run_trial(paths.trial(number), attempt, interrupt)
+
+
+class InterruptFlag:
+    """Set by SIGTERM or SIGUSR2. Children forked later (data loaders) inherit the handler, hence the pid."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self.pid = os.getpid()
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, self._set)
+
+    def _set(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() == self.pid:
+            self.is_set = True
+
+
+class TrialContext:
+    """The `RunContext` of a trial: reports go to progress.jsonl, stops come from signals and files."""
+
+    def __init__(self, files: TrialPaths, spec: TrialSpec, deadline: float, interrupt: InterruptFlag) -> None:
+        self.folder: Path | None = files.folder
+        self.deadline = deadline
+        self._files, self._spec, self._interrupt = files, spec, interrupt
+        self._next_check = 0.0
+
+    def report(self, epoch: EpochReport) -> StopReason | None:
+        """Write the epoch down; stop at the target if the study's goal is speed."""
+        append_line(self._files.progress, as_json(epoch))
+        accuracy, stop_at = epoch.validation_accuracy, self._spec.stop_at
+        if stop_at is not None and accuracy is not None and accuracy >= stop_at:
+            return StopReason.TARGET
+        return self.stop_requested()
+
+    def stop_requested(self) -> StopReason | None:
+        """A signal at once; the stop file at most once a second, as it may lie on a shared file system."""
+        if self._interrupt.is_set:
+            return StopReason.INTERRUPTED
+        if time.monotonic() < self._next_check:
+            return None
+        self._next_check = time.monotonic() + STOP_CHECK_SECONDS
+        return StopReason.PRUNED if self._files.stop.exists() else None
+
+
+def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag) -> None:
+    """Claim and run one trial; leave at once if it is decided or claimed by somebody else."""
+    began = time.monotonic()
+    if files.result.exists() or not claim(files, attempt):
+        return
+    spec = TrialSpec(**read_json(files.spec))
+    epochs = read_progress(files.progress)
+    used = epochs[-1].wall_seconds if epochs else 0.0
+    context = TrialContext(files, spec, began + spec.limit_seconds - used, interrupt)
+    try:
+        config = build_config(config_class(spec.trainer), spec.recipe)
+        result = load_function(spec.trainer)(config, context)
+    except Exception as error:  # whatever the swept function raises is this trial's outcome
+        print(traceback.format_exc(), flush=True)
+        state = TrialState.OUT_OF_MEMORY if _is_out_of_memory(error) else TrialState.FAILED
+        detail = "".join(traceback.format_exception_only(error)).strip()
+        wall = used + time.monotonic() - began
+        outcome = Outcome(state, attempt, wall_seconds=wall, host=socket.gethostname(), detail=detail)
+        publish(files.result, to_json(as_json(outcome)))
+        return
+    if result.ended != Ended.INTERRUPTED:
+        publish(files.result, to_json(as_json(outcome_of(result, attempt))))
+
+
+def claim(files: TrialPaths, attempt: int) -> bool:
+    """Take this attempt, if nobody has: an attempt runs once, a requeue by the site counts anew."""
+    restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    owner: dict[str, Any] = {
+        "attempt": attempt,
+        "restart": restart,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "claimed_at": time.time(),
+    }
+    return publish(files.claim(attempt, restart), to_json(owner))
+
+
+def outcome_of(result: TrainResult, attempt: int) -> Outcome:
+    """The trainer's result as the trial's outcome."""
+    return Outcome(
+        state=TrialState(result.ended.value),
+        attempt=attempt,
+        epochs=result.epochs,
+        accuracy=result.accuracy,
+        test_accuracy=result.test_accuracy,
+        train_seconds=result.train_seconds,
+        wall_seconds=result.wall_seconds,
+        eval_seconds=result.eval_seconds,
+        load_seconds=result.load_seconds,
+        device=result.device,
+        host=socket.gethostname(),
+        detail=result.detail,
+        metrics=result.metrics,
+    )
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Without importing torch: its OutOfMemoryError, or Python's MemoryError."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    return bool(names & {"OutOfMemoryError", "MemoryError"})
