@@ -58,7 +58,10 @@ def report(run: Folder) -> Report:
 
 
 def _as_text(changes: Mapping[str, Any] | None) -> list[str]:
-    return [f"{key}={value!r}" if isinstance(value, str) else f"{key}={_toml(value)}" for key, value in (changes or {}).items()]
+    return [
+        f"{key}={value!r}" if isinstance(value, str) else f"{key}={_toml(value)}"
+        for key, value in (changes or {}).items()
+    ]
 
 
 def _toml(value: Any) -> str:

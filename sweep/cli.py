@@ -59,7 +59,7 @@ def main() -> None:
         print(f"error: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
         print("Nothing that was finished is lost; mend this and go on with `sweep resume`.", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
-    except Exception:
+    except Exception:  # noqa: BLE001  # the last resort: a log and exit code 3 instead of a stack trace
         with tempfile.NamedTemporaryFile("w", prefix="sweep-bug-", suffix=".log", delete=False) as log:
             log.write(f"{' '.join(sys.argv)}\n{traceback.format_exc()}")
         print(f"This is a bug of sweep, not a mistake of yours. Please report it with {log.name}", file=sys.stderr)

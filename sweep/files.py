@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import socket
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ def to_json(record: Any) -> str:
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, dict):
         return {key: _finite(item) for key, item in value.items()}
@@ -26,7 +27,7 @@ def _finite(value: Any) -> Any:
 def replace(path: Path, text: str) -> None:
     """Write a file through a temporary one and rename: readers see the old text or the new."""
     scratch = _written(path, text)
-    os.replace(scratch, path)
+    scratch.replace(path)
 
 
 def publish(path: Path, text: str) -> bool:
@@ -76,9 +77,15 @@ def read_lines(path: Path) -> Iterator[Any]:
             continue
 
 
-def read_json(path: Path) -> Any | None:
-    """The file's JSON value, or None if it is missing."""
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The file's JSON object, or None if it is missing."""
     try:
-        return json.loads(path.read_bytes())
+        return must_read_json(path)
     except FileNotFoundError:
         return None
+
+
+def must_read_json(path: Path) -> dict[str, Any]:
+    """The file's JSON object. Raises FileNotFoundError if it is missing."""
+    value: dict[str, Any] = json.loads(path.read_bytes())
+    return value

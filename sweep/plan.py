@@ -8,7 +8,8 @@ from typing import Any
 
 from sweep.durations import show_seconds
 from sweep.profile import Profile
-from sweep.search import sample_recipes, sampler_name
+from sweep.search import sample_recipes
+from sweep.search.samplers import sampler_name
 from sweep.space import Budgeted, Choices, Ordinal, Parameter
 from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
 from sweep.walltime import UNTIMED_EPOCHS
@@ -94,7 +95,7 @@ def _warnings(spec: StudySpec, slots: int, affordable: int) -> list[str]:
     if "epochs" in spec.space and isinstance(spec.space["epochs"], Budgeted):
         found.append(
             f"nothing has been timed yet: the first proposals have at most {UNTIMED_EPOCHS} epochs, "
-            "later ones as many as fit the trial limit"
+            "later ones as many as fit the trial limit (the samples show what the space allows)"
         )
     if affordable < slots:
         found.append(f"the budget covers {affordable} trial(s) at a time, fewer than the {slots} slots")

@@ -52,7 +52,11 @@ def find_run(study: str | None, runs: Path) -> RunPaths:
     Raises:
         RunFolderError: there is none, or several to choose from.
     """
-    names = sorted(folder.name for folder in runs.iterdir() if (folder / "study.toml").is_file()) if runs.is_dir() else []
+    names = (
+        sorted(folder.name for folder in runs.iterdir() if (folder / "study.toml").is_file())
+        if runs.is_dir()
+        else []
+    )
     if study is None:
         if len(names) == 1:
             return RunPaths(runs / names[0])
@@ -177,7 +181,9 @@ def drive(
         run = open_run(paths)
         paths.stop.unlink(missing_ok=True)
         events = EventLog(paths.events)
-        driver = Driver(paths, run.spec, Search(run.spec, paths.journal), make_launcher(run.profile, paths), events)
+        driver = Driver(
+            paths, run.spec, Search(run.spec, paths.journal), make_launcher(run.profile, paths), events
+        )
         events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=list(changes))
 
         def fenced(driver: Driver) -> None:

@@ -98,5 +98,3 @@ Parameter = Annotated[
     | Annotated[Budgeted, Tag("budgeted")],
     Discriminator(_kind),
 ]
-
-

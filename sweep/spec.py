@@ -76,7 +76,9 @@ class StudySpec(BaseModel):
         keys = recipe_keys(config)
         if keys is not None:
             unknown = sorted((self.fixed.keys() | self.space.keys()) - keys)
-            problems += [f"{key} is no key of {self.trainer}; it knows {', '.join(sorted(keys))}" for key in unknown]
+            problems += [
+                f"{key} is no key of {self.trainer}; it knows {', '.join(sorted(keys))}" for key in unknown
+            ]
         if not problems:
             problems += self._recipes_refused(config)
         if problems:

@@ -56,7 +56,9 @@ def summarize(spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger
     measured = [record for record in final if record.accuracy is not None and not record.state.is_failure]
     best = max(measured, key=lambda record: record.accuracy or 0.0, default=None)
     fastest = min(
-        (record for record in final if reached(spec, record)), key=lambda record: record.train_seconds, default=None
+        (record for record in final if reached(spec, record)),
+        key=lambda record: record.train_seconds,
+        default=None,
     )
     return Summary(
         name=spec.name,

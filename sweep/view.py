@@ -109,7 +109,9 @@ def recipe_text(record: TrialRecord) -> str:
     """The searched keys of a trial's recipe, epochs aside."""
     searched = {key.removesuffix("_rank").removesuffix("_share") for key in record.spec.params}
     items = ((key, value) for key, value in record.spec.recipe.items() if key in searched and key != "epochs")
-    return "  ".join(f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in items)
+    return "  ".join(
+        f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in items
+    )
 
 
 def trial_line(record: TrialRecord) -> str:
@@ -117,7 +119,8 @@ def trial_line(record: TrialRecord) -> str:
     accuracy = "no accuracy" if record.accuracy is None else f"{record.accuracy:.2%}"
     state = record.state.value.replace("_", " ")
     detail = f"  {record.outcome.detail}" if record.outcome and record.outcome.detail else ""
-    return f"trial {record.number}: {state}, {accuracy} in {record.train_seconds:.1f} s  {recipe_text(record)}{detail}"
+    seconds = f"{record.train_seconds:.1f} s"
+    return f"trial {record.number}: {state}, {accuracy} in {seconds}  {recipe_text(record)}{detail}"
 
 
 class LiveView:
@@ -153,5 +156,7 @@ class LiveView:
             return
         final = {number for number, record in trials.items() if record.state.is_final}
         for number in sorted(final - self.told) if self.told is not None else ():
-            self.console.print(f"[{summary.done}/{summary.trials_wanted}] {trial_line(trials[number])}", markup=False)
+            self.console.print(
+                f"[{summary.done}/{summary.trials_wanted}] {trial_line(trials[number])}", markup=False
+            )
         self.told = final

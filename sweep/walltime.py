@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from sweep.records import TrialRecord
@@ -58,7 +59,7 @@ def timings(records: Iterable[TrialRecord], model: object) -> list[Timing]:
         if record.epochs and record.spec.recipe.get("model") == model:
             epochs = record.epochs
             walls = [epoch.wall_seconds for epoch in epochs]
-            steps = [late - early for early, late in zip(walls, walls[1:], strict=False)]
+            steps = [late - early for early, late in pairwise(walls)]
             first = epochs[0].train_seconds
             pace = median(steps) if steps else first
             startup = max(0.0, walls[0] - pace)

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from sweep.files import append_line, publish, read_json, to_json
+from sweep.files import append_line, must_read_json, publish, to_json
 from sweep.history import read_progress
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import Bundle, Outcome, TrialSpec, TrialState, as_json
@@ -32,7 +32,7 @@ def run_bundle(run_folder: str, job: str) -> None:
     if files.lock.exists():
         files.lock.write_text(f"{os.getpgid(0)}\n")  # whom `sweep stop` is to signal
     interrupt = InterruptFlag()
-    for number, attempt in Bundle.from_json(read_json(files.bundle)).trials:
+    for number, attempt in Bundle.from_json(must_read_json(files.bundle)).trials:
         if not interrupt.is_set:
             run_trial(paths.trial(number), attempt, interrupt)
 
@@ -83,14 +83,14 @@ def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag) -> None
     began = time.monotonic()
     if files.result.exists() or not claim(files, attempt):
         return
-    spec = TrialSpec(**read_json(files.spec))
+    spec = TrialSpec(**must_read_json(files.spec))
     epochs = read_progress(files.progress)
     used = epochs[-1].wall_seconds if epochs else 0.0
     context = TrialContext(files, spec, began + spec.limit_seconds - used, interrupt)
     try:
         config = build_config(config_class(spec.trainer), spec.recipe)
         result = load_function(spec.trainer)(config, context)
-    except Exception as error:  # whatever the swept function raises is this trial's outcome
+    except Exception as error:  # noqa: BLE001  # whatever the swept function raises is this trial's outcome
         print(traceback.format_exc(), flush=True)
         state = TrialState.OUT_OF_MEMORY if _is_out_of_memory(error) else TrialState.FAILED
         detail = "".join(traceback.format_exception_only(error)).strip()

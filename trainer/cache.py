@@ -93,8 +93,9 @@ def _build(source: Source, folder: Path) -> tuple[DatasetInfo, dict[str, NDArray
     decoded: Decoded = source.decode()
     scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
     try:
-        for name in ARRAYS:
-            np.save(scratch / f"{name}.npy", np.ascontiguousarray(getattr(decoded, name)))
+        for part, arrays in (("train", decoded.train), ("test", decoded.test)):
+            np.save(scratch / f"{part}_images.npy", np.ascontiguousarray(arrays.images))
+            np.save(scratch / f"{part}_labels.npy", arrays.labels)
         meta = {
             "name": source.name,
             "classes": decoded.classes,

@@ -20,8 +20,8 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     if (folder / NAME).exists():
-        os.replace(folder / NAME, folder / PREVIOUS)
-    os.replace(scratch, folder / NAME)
+        (folder / NAME).replace(folder / PREVIOUS)
+    scratch.replace(folder / NAME)
 
 
 def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:

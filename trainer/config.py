@@ -21,9 +21,7 @@ class TrainConfig(BaseModel):
         pattern=r"^(digits|cifar10|mnist|imagefolder:.+)$",
         description="digits, cifar10, mnist, or imagefolder:PATH with train/ and test/ folders of classes",
     )
-    data_dir: str = Field(
-        "", description="where cifar10 and mnist lie; empty: $SWEEP_DATA_DIR, else ./data"
-    )
+    data_dir: str = Field("", description="where cifar10 and mnist lie; empty: $SWEEP_DATA_DIR, else ./data")
     model: Literal["convnet"] = Field("convnet", description="the network, by name")
     epochs: int = Field(4, ge=1, description="passes over the training images")
     batch_size: int = Field(50, ge=1, description="images per step; the last batch may be smaller")

@@ -45,9 +45,10 @@ class TrainingData:
     def batches(self, split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Normalised float32 batches of `split` in `order` (positions in it); the last may be smaller."""
         chunk_images = max(1, CHUNK_IMAGES // batch_size) * batch_size
-        for chunk in split.rows[order].split(chunk_images):
+        for chunk in torch.split(split.rows[order], chunk_images):
             images = split.images[chunk].float().mul_(self.scale).add_(self.shift)
-            yield from zip(images.split(batch_size), split.labels[chunk].split(batch_size), strict=True)
+            labels = split.labels[chunk]
+            yield from zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
 
 
 def load_data(config: TrainConfig, device: torch.device) -> TrainingData:

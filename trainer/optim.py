@@ -55,6 +55,4 @@ def make_optimizer(
         return torch.optim.Adam(parameters, lr, betas=betas, weight_decay=decay, fused=fused)
     momentum = 0.0 if config.optimizer == "sgd" else config.momentum
     nesterov = config.optimizer == "nesterov" and momentum > 0
-    return torch.optim.SGD(
-        parameters, lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=fused
-    )
+    return torch.optim.SGD(parameters, lr, momentum=momentum, nesterov=nesterov, weight_decay=decay, fused=fused)

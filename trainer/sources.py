@@ -21,13 +21,19 @@ DIGITS_TEST = 360  # the last images; scikit-learn keeps the original order, so 
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """A data set as arrays: images uint8 [N, C, H, W], labels int64 [N], channel mean and std in [0, 1]."""
+class Part:
+    """Images uint8 [N, C, H, W] and labels int64 [N] of the training or the test part."""
 
-    train_images: NDArray[np.uint8]
-    train_labels: NDArray[np.int64]
-    test_images: NDArray[np.uint8]
-    test_labels: NDArray[np.int64]
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """A data set as arrays; channel mean and std are of pixels in [0, 1]."""
+
+    train: Part
+    test: Part
     classes: tuple[str, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -70,9 +76,8 @@ def decode_digits() -> Decoded:
     labels = bunch.target.astype(np.int64)
     cut = len(images) - DIGITS_TEST
     names = tuple(str(digit) for digit in range(10))
-    return Decoded(
-        images[:cut], labels[:cut], images[cut:], labels[cut:], names, mean=(0.306,), std=(0.376,)
-    )
+    train, test = Part(images[:cut], labels[:cut]), Part(images[cut:], labels[cut:])
+    return Decoded(train, test, names, mean=(0.306,), std=(0.376,))
 
 
 def torchvision_source(name: str, root: Path) -> Source:
@@ -98,13 +103,16 @@ def decode_torchvision(name: str, root: Path) -> Decoded:
         train, test = kind(str(root), train=True), kind(str(root), train=False)
     except (RuntimeError, ValueError, EOFError, OSError) as error:
         raise DataError(f"data set {name!r} in {root} cannot be read: {error}") from error
-    stats = ((0.5,) * 3, (0.5,) * 3) if name == "cifar10" else ((0.1307,), (0.3081,))
-    parts: list[Any] = []
-    for part in (train, test):
-        pixels = np.asarray(part.data)
-        pixels = pixels.transpose(0, 3, 1, 2) if pixels.ndim == 4 else pixels[:, None]
-        parts += [np.ascontiguousarray(pixels), np.asarray(part.targets, dtype=np.int64)]
-    return Decoded(*parts, classes=tuple(train.classes), mean=stats[0], std=stats[1])
+    classes = tuple(train.classes)
+    if name == "mnist":
+        return Decoded(_torchvision_part(train), _torchvision_part(test), classes, (0.1307,), (0.3081,))
+    return Decoded(_torchvision_part(train), _torchvision_part(test), classes, (0.5,) * 3, (0.5,) * 3)
+
+
+def _torchvision_part(part: Any) -> Part:
+    pixels = np.asarray(part.data)  # [N, H, W] or [N, H, W, C]
+    pixels = pixels.transpose(0, 3, 1, 2) if pixels.ndim == 4 else pixels[:, None]
+    return Part(np.ascontiguousarray(pixels), np.asarray(part.targets, dtype=np.int64))
 
 
 def imagefolder(root: Path) -> Source:
@@ -117,7 +125,9 @@ def imagefolder(root: Path) -> Source:
     listing = {part: _list_classes(root, part) for part in ("train", "test")}
     classes = sorted(listing["train"])
     if len(classes) < 2:
-        raise DataError(f"{root / 'train'} holds {len(classes)} class folder(s) {classes}; at least two are needed")
+        raise DataError(
+            f"{root / 'train'} holds {len(classes)} class folder(s) {classes}; at least two are needed"
+        )
     if sorted(listing["test"]) != classes:
         odd = sorted(set(classes) ^ set(listing["test"]))
         raise DataError(f"train/ and test/ of {root} must hold the same class folders; these differ: {odd}")
@@ -150,18 +160,16 @@ def _list_classes(root: Path, part: str) -> dict[str, list[str]]:
 def decode_imagefolder(root: Path, listing: dict[str, dict[str, list[str]]]) -> Decoded:
     """Decode every image of the folder; all must have the size of the first."""
     classes = sorted(listing["train"])
-    parts: list[Any] = []
-    first: tuple[str, tuple[int, int]] | None = None
-    for part in ("train", "test"):
+    first = next(_read_images([root / "train" / classes[0] / listing["train"][classes[0]][0]]))
+
+    def decode(part: str) -> Part:
         paths = [root / part / name / file for name in classes for file in listing[part][name]]
         labels = [label for label, name in enumerate(classes) for _ in listing[part][name]]
-        pixels = []
-        for path, image in zip(paths, _read_images(paths), strict=True):
-            first = first or ("L" if image.ndim == 2 else "RGB", image.shape[:2])
-            pixels.append(_fit(image, path, *first))
-        parts += [np.stack(pixels), np.asarray(labels, dtype=np.int64)]
-    channels = parts[0].shape[1]
-    return Decoded(*parts, classes=tuple(classes), mean=(0.5,) * channels, std=(0.5,) * channels)
+        pixels = [_fit(image, path, first) for path, image in zip(paths, _read_images(paths), strict=True)]
+        return Part(np.stack(pixels), np.asarray(labels, dtype=np.int64))
+
+    channels = 1 if first.ndim == 2 else 3
+    return Decoded(decode("train"), decode("test"), tuple(classes), (0.5,) * channels, (0.5,) * channels)
 
 
 def _read_images(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
@@ -177,14 +185,15 @@ def _read_images(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
             raise DataError(f"image {path} cannot be read ({error}); mend or remove it") from error
 
 
-def _fit(image: NDArray[np.uint8], path: Path, mode: str, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The image as [C, H, W] in the mode and size of the data set's first image."""
+def _fit(image: NDArray[np.uint8], path: Path, first: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The image as [C, H, W], grey or in colour like the data set's first image."""
+    size = first.shape[:2]
     if image.shape[:2] != size:
         raise DataError(
             f"all images of a folder must have one size; {path} is {image.shape[0]} x {image.shape[1]}, "
             f"the first is {size[0]} x {size[1]}; resize them"
         )
-    if mode == "L":
+    if first.ndim == 2:
         return (image if image.ndim == 2 else image.mean(axis=2).astype(np.uint8))[None]
     return np.broadcast_to(image[None], (3, *size)) if image.ndim == 2 else image.transpose(2, 0, 1)
 

@@ -15,7 +15,7 @@ def launch(
     changes: Changes = None,
     runs: RunsFolder = None,
 ) -> None:
-    """Start a study and drive it to its end. Ctrl-C detaches: the jobs go on, `sweep resume` goes on with the rest."""
+    """Start a study and drive it to its end. Ctrl-C detaches: the jobs go on, `sweep resume` does the rest."""
     from sweep.commands.drive import drive_and_report
     from sweep.run import check_data, create_run, read_files, runs_folder
 

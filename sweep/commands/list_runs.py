@@ -40,7 +40,14 @@ def _row(paths: RunPaths) -> dict[str, Any]:
     try:
         run = open_run(paths)
     except SweepError as error:
-        return {"run": paths.root.name, "goal": f"unreadable: {error}", "trials": "", "best": "", "fastest": "", "driver": ""}
+        return {
+            "run": paths.root.name,
+            "goal": f"unreadable: {error}",
+            "trials": "",
+            "best": "",
+            "fastest": "",
+            "driver": "",
+        }
     summary = summarize(run.spec, run.trials, run.ledger, 1)
     owner = live_owner(paths.driver_lock)
     return {

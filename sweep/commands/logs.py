@@ -25,7 +25,9 @@ def logs(
     chosen = [job for job in jobs if attempt is None or (trial, attempt) in job.bundle.trials]
     if not chosen:
         attempts = sorted(made for job in jobs for number, made in job.bundle.trials if number == trial)
-        there = f"trial {trial} has attempts {attempts}" if jobs else f"trials 0 to {max(run.trials, default=0)} exist"
+        there = (
+            f"trial {trial} has attempts {attempts}" if jobs else f"trials 0 to {max(run.trials, default=0)} exist"
+        )
         raise SweepError(f"no job of trial {trial}" + (f", attempt {attempt}" if attempt else "") + f"; {there}")
     for path in run.paths.job(chosen[-1].bundle.name).logs():
         typer.echo(f"==> {path}")

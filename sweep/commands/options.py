@@ -12,12 +12,20 @@ from sweep.files import to_json
 
 StudyName = Annotated[
     str | None,
-    typer.Argument(help="The study's run, by name or path; may be left out if there is only one.", metavar="STUDY"),
+    typer.Argument(
+        help="The study's run, by name or path; may be left out if there is only one.", metavar="STUDY"
+    ),
 ]
-RunsFolder = Annotated[Path | None, typer.Option("--runs", help="Where runs are kept: $SWEEP_RUNS_DIR, else ./runs.")]
+RunsFolder = Annotated[
+    Path | None, typer.Option("--runs", help="Where runs are kept: $SWEEP_RUNS_DIR, else ./runs.")
+]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change a key, e.g. limits.trials=20 or profile.slots=2. May be repeated.", metavar="KEY=VALUE"),
+    typer.Option(
+        "--set",
+        help="Change a key, e.g. limits.trials=20 or profile.slots=2. May be repeated.",
+        metavar="KEY=VALUE",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 

@@ -19,7 +19,9 @@ def report(study: StudyName = None, as_json: AsJson = False, runs: RunsFolder = 
             "top_speed": written.boards.top_speed.to_dict("records"),
             "others": written.boards.others.to_dict("records"),
         }
-        print_json({**boards, "page": str(written.page), "csv": str(written.csv), "markdown": str(written.markdown)})
+        print_json(
+            {**boards, "page": str(written.page), "csv": str(written.csv), "markdown": str(written.markdown)}
+        )
         return
     out = console()
     print_boards(out, written.boards, run.spec.target)

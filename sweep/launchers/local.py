@@ -13,7 +13,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -131,5 +130,3 @@ def _signal(files: JobPaths, number: signal.Signals) -> None:
             os.killpg(int(group), number)
         except ProcessLookupError:
             return
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.resources import files
 
 import pandas as pd
@@ -70,7 +71,7 @@ def _cells(frame: pd.DataFrame) -> list[list[str]]:
 
 def cell_text(column: object, value: object) -> str:
     """A table cell for people: percentages for accuracies, one decimal for seconds."""
-    if value is None or value != value:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "-"
     if column == "Accuracy" and isinstance(value, float):
         return f"{value:.2%}"

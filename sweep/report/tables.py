@@ -12,10 +12,22 @@ from sweep.spec import StudySpec
 from sweep.summary import reached
 from sweep.view import recipe_text
 
-TRIAL_COLUMNS = (
-    "trial state reached accuracy test_accuracy train_seconds wall_seconds predicted_seconds epochs attempts "
-    "device host recipe reason"
-).split()
+TRIAL_COLUMNS = [
+    "trial",
+    "state",
+    "reached",
+    "accuracy",
+    "test_accuracy",
+    "train_seconds",
+    "wall_seconds",
+    "predicted_seconds",
+    "epochs",
+    "attempts",
+    "device",
+    "host",
+    "recipe",
+    "reason",
+]
 
 
 @dataclass(frozen=True)
@@ -29,7 +41,8 @@ class Leaderboards:
 
 def trials_table(spec: StudySpec, trials: Iterable[TrialRecord]) -> pd.DataFrame:
     """One row per trial: TRIAL_COLUMNS, then a `recipe.<key>` column per key and `metrics.<name>` per metric."""
-    return pd.DataFrame([_row(spec, record) for record in trials], columns=None if trials else TRIAL_COLUMNS)
+    rows = [_row(spec, record) for record in trials]
+    return pd.DataFrame(rows, columns=None if rows else TRIAL_COLUMNS)
 
 
 def _row(spec: StudySpec, record: TrialRecord) -> dict[str, object]:
@@ -77,7 +90,7 @@ def reason(spec: StudySpec, record: TrialRecord) -> str:
         TrialState.TIMEOUT: "killed at its limit",
         TrialState.LOST: "lost on every attempt",
     }
-    detail = record.outcome.detail if record.outcome and not record.state == TrialState.DEADLINE else ""
+    detail = record.outcome.detail if record.outcome and record.state != TrialState.DEADLINE else ""
     return words.get(record.state, record.state.value) + (f": {detail}" if detail else "")
 
 
@@ -85,7 +98,9 @@ def leaderboards(trials: pd.DataFrame) -> Leaderboards:
     """Rank the trials that reached the target; ties go to the other measure, then to the earlier trial."""
     if trials.empty:
         empty = pd.DataFrame(columns=["Rank", "Trial", "Accuracy", "Speed (seconds)", "Recipe"])
-        return Leaderboards(empty, empty, pd.DataFrame(columns=["Trial", "Accuracy", "Seconds", "Reason", "Recipe"]))
+        return Leaderboards(
+            empty, empty, pd.DataFrame(columns=["Trial", "Accuracy", "Seconds", "Reason", "Recipe"])
+        )
     ranked = trials[trials["reached"]]
     others = trials[~trials["reached"]].sort_values("accuracy", ascending=False, na_position="last", kind="stable")
     return Leaderboards(

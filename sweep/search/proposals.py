@@ -1,0 +1,103 @@
+"""Between a recipe and what Optuna sees of it: distributions, decoding, and the value it hears."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from sweep.records import TrialRecord, TrialState
+from sweep.space import Budgeted, Choices, Ordinal, Range
+from sweep.spec import StudySpec
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel
+
+MISS_WEIGHT = 5.0  # how much log-seconds a whole unit of missing accuracy is worth
+
+Params = dict[str, Any]
+
+
+def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
+    """The static space that Optuna searches: epochs as a share, ordinals by rank."""
+    found: dict[str, BaseDistribution] = {}
+    for key, parameter in spec.space.items():
+        if isinstance(parameter, Choices):
+            found[key] = CategoricalDistribution(parameter.choices)
+        elif isinstance(parameter, Budgeted):
+            found[f"{key}_share"] = FloatDistribution(0.0, 1.0)
+        elif isinstance(parameter, Ordinal):
+            found[f"{key}_rank"] = IntDistribution(0, len(parameter.ranks()) - 1)
+        elif parameter.is_whole:
+            found[key] = IntDistribution(int(parameter.low), int(parameter.high), log=parameter.log)
+        else:
+            found[key] = FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    return found
+
+
+def decode(
+    spec: StudySpec,
+    params: Params,
+    model: WalltimeModel | None,
+    limit_seconds: float,
+    untimed_epochs: int = UNTIMED_EPOCHS,
+) -> Params | None:
+    """The recipe that Optuna's parameters stand for; None if not even one epoch fits the limit.
+
+    Epochs are `emax ** share`: a share means the same on a slow and on a quick batch size, and the space
+    keeps its shape while the walltime model learns.
+    """
+    recipe = dict(spec.fixed)
+    for key, parameter in spec.space.items():
+        if isinstance(parameter, Ordinal):
+            recipe[key] = parameter.ranks()[params[f"{key}_rank"]]
+        elif isinstance(parameter, Choices | Range):
+            recipe[key] = params[key]
+    epochs = spec.space.get("epochs")
+    if isinstance(epochs, Budgeted):
+        emax = epochs.up_to if model else min(epochs.up_to, untimed_epochs)
+        if model is not None:
+            emax = min(emax, model.fitting_epochs(float(recipe.get("batch_size", 1)), limit_seconds))
+        if emax < 1:
+            return None
+        recipe["epochs"] = round(emax ** params["epochs_share"])
+    return recipe
+
+
+def objective(spec: StudySpec, accuracy: float, train_seconds: float) -> float:
+    """The value that Optuna hears.
+
+    speed (minimised): log seconds when the target was reached, else worse than any that did by the accuracy
+    that is missing. accuracy (maximised): the validation accuracy.
+    """
+    if spec.goal == "accuracy":
+        return accuracy
+    if accuracy >= spec.target:
+        return math.log(max(train_seconds, 1e-3))
+    return math.log(spec.limits.trial) + MISS_WEIGHT * (spec.target - accuracy)
+
+
+def verdict(spec: StudySpec, record: TrialRecord) -> tuple[optuna.trial.TrialState, float | None]:
+    """What a final trial is to Optuna. A bad recipe is a bad value, so that the sampler learns from it."""
+    states = optuna.trial.TrialState
+    if record.state.is_failure:
+        return states.FAIL, None
+    accuracy = 0.0 if record.state in (TrialState.DIVERGED, TrialState.OUT_OF_MEMORY) else record.accuracy
+    if accuracy is None:
+        return states.FAIL, None
+    return states.COMPLETE, objective(spec, accuracy, record.train_seconds)
+
+
+def attributes(record: TrialRecord) -> Params:
+    """What a dashboard should show beside a trial's value."""
+    return {"outcome": record.state.value, "accuracy": record.accuracy, "train_seconds": record.train_seconds}
+
+
+def identity(recipe: Params) -> str:
+    """The same for two recipes that differ in nothing but the seed."""
+    return repr(sorted((key, value) for key, value in recipe.items() if key != "seed"))
