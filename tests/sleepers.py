@@ -1,0 +1,48 @@
+"""A trainer for tests: it sleeps instead of training, and does as its recipe says."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from trainer import Ended, EpochReport, RunContext, TrainResult
+
+
+def sleep(config: Mapping[str, Any], context: RunContext) -> TrainResult:
+    """Sleep `seconds` per epoch; the accuracy is `1 - abs(x - 0.3)`; `fault` makes it fail in some way.
+
+    `marker` names a folder in which each call leaves a file `<x>-<pid>`, to count calls from outside.
+    """
+    seconds, epochs = float(config.get("seconds", 0.05)), int(config.get("epochs", 1))
+    accuracy = 1 - abs(float(config.get("x", 0.0)) - 0.3)
+    if marker := config.get("marker"):
+        with open(os.path.join(str(marker), f"{config.get('x')}-{os.getpid()}"), "w"):
+            pass
+    if config.get("fault") == "raise":
+        raise ValueError("this recipe cannot work")
+    if config.get("fault") == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    began = time.monotonic()
+    ended, done = Ended.COMPLETED, 0
+    for epoch in range(1, epochs + 1):
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if time.monotonic() > context.deadline:
+                return _result(Ended.DEADLINE, done, accuracy, began)
+            if reason := context.stop_requested():
+                return _result(Ended(reason.value), done, accuracy, began)
+            time.sleep(min(0.02, left))
+        done = epoch
+        spent = time.monotonic() - began
+        if reason := context.report(EpochReport(epoch, epochs, 1.0, 1.0, accuracy, 0.1, spent, spent)):
+            ended = Ended(reason.value)
+            break
+    return _result(ended, done, accuracy, began)
+
+
+def _result(ended: Ended, epochs: int, accuracy: float, began: float) -> TrainResult:
+    spent = time.monotonic() - began
+    return TrainResult(ended, epochs, accuracy, train_seconds=spent, wall_seconds=spent, device="cpu")
