@@ -10,7 +10,7 @@ from enum import StrEnum
 from sweep import files
 from sweep.errors import BreakerError
 from sweep.events import EventLog, driven_seconds
-from sweep.history import load_jobs, load_trials, refresh
+from sweep.history import load_jobs, load_trials, refresh, started_at
 from sweep.launchers import Launcher
 from sweep.ledger import balance
 from sweep.paths import RunPaths
@@ -76,6 +76,10 @@ class Driver:
         """Bring the storage in line with the folders and note the jobs of an earlier driver that still live."""
         for number in self.search.reconcile(self.trials):
             self.events.write("abandoned", trial=number, why="the driver died before it was written down")
+        told = {line.get("trial") for line in files.read_lines(self.paths.events) if line.get("event") == "told"}
+        for record in self.trials.values():  # ended while no driver was there, or told just before it died
+            if record.outcome is not None and record.number not in told:
+                self.settle(record, record.outcome)
         states = self.launcher.poll(self.bundles_in_flight())
         for name, state in states.items():
             if state.is_live:
@@ -132,7 +136,8 @@ class Driver:
     def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:
         """Book the job, then retry or give up its trials that have no result."""
         bundle = self.jobs[name].bundle
-        seconds = min(time.time() - bundle.submitted_at, bundle.request_seconds)
+        now = time.time()
+        seconds = min(now - (started_at(self.paths, bundle) or now), bundle.request_seconds)
         end = JobEnd(state, gpu_seconds=round(max(0.0, seconds), 3), cancelled=cancelled)
         files.publish(self.paths.job(name).ended, files.to_json(as_json(end)))
         self.jobs[name] = Job(bundle, end)
@@ -183,15 +188,12 @@ class Driver:
     # --- refilling ----------------------------------------------------------------------------------------
 
     def refill(self) -> None:
-        """Fill the free slots: trials that wait for another attempt first, then new ones."""
-        busy = {bundle.slot for bundle in self.bundles_in_flight().values()}
-        for slot in range(self.launcher.slots):
-            if slot in busy:
-                continue
+        """Fill the launcher: trials that wait for another attempt first, then new ones."""
+        while len(self.bundles_in_flight()) < self.launcher.capacity:
             record = self.next_trial()
             if record is None:
                 return
-            self.launch(record, slot)
+            self.launch(record)
 
     def next_trial(self) -> TrialRecord | None:
         """The trial to launch now, or None; `no_more` then says why unless it pays to wait."""
@@ -251,13 +253,12 @@ class Driver:
         self.events.write("proposed", trial=number, recipe=recipe)
         return TrialRecord(spec)
 
-    def launch(self, record: TrialRecord, slot: int) -> None:
+    def launch(self, record: TrialRecord) -> None:
         """Write the intent down, then submit: a driver that dies in between leaves a name to look up."""
         attempt = record.attempts + 1
         bundle = Bundle(
             name=f"{self.spec.name}-{record.number:05d}-{attempt}",
             trials=((record.number, attempt),),
-            slot=slot,
             request_seconds=record.spec.limit_seconds + JOB_OVERHEAD_SECONDS,
             submitted_at=time.time(),
         )
@@ -267,7 +268,7 @@ class Driver:
         self.jobs[bundle.name] = Job(bundle)
         self.trials[record.number] = replace(record, attempts=attempt, in_flight=True)
         self.launcher.submit(bundle)
-        self.events.write("submitted", job=bundle.name, trials=[record.number], attempt=attempt, slot=slot)
+        self.events.write("submitted", job=bundle.name, trials=[record.number], attempt=attempt)
 
     # --- what the parts ask of the whole ------------------------------------------------------------------
 

@@ -68,6 +68,12 @@ def read_outcome(files: TrialPaths) -> Outcome | None:
     return None if result is None else Outcome.from_json(result)
 
 
+def started_at(paths: RunPaths, bundle: Bundle) -> float | None:
+    """When the job claimed the first of its trials (`time.time()`); None if it has claimed none."""
+    claims = (read_json(paths.trial(number).claim(attempt)) for number, attempt in bundle.trials)
+    return min((claim["claimed_at"] for claim in claims if claim and "claimed_at" in claim), default=None)
+
+
 def read_progress(path: Path) -> tuple[EpochReport, ...]:
     """The epochs reported so far; an epoch trained again by a later attempt counts once, as trained last."""
     names = {field.name for field in fields(EpochReport)}

@@ -99,6 +99,11 @@ class RunPaths:
         return self.root / "jobs"
 
     @property
+    def slots(self) -> Path:
+        """One lock file per slot of this machine (local launcher)."""
+        return self.root / "slots"
+
+    @property
     def report(self) -> Path:
         return self.root / "report"
 

@@ -23,6 +23,9 @@ class Profile(BaseModel):
     gpus: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
         "auto", description="GPUs to hand out, one per slot in turn; auto: those of this machine"
     )
+    standby: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="jobs started ahead that wait for a free slot; auto: one for every four slots"
+    )
     threads: int = Field(1, ge=1, description="CPU threads of each job")
     data_dir: str = Field("", description="where cifar10 and mnist lie here; empty: what the study says")
     env: dict[str, str] = Field(default_factory=dict, description="environment variables of every job")
@@ -40,6 +43,10 @@ class Profile(BaseModel):
         if self.slots != "auto":
             return self.slots
         return len(self.gpu_ids()) or max(1, len(os.sched_getaffinity(0)) // self.threads)
+
+    def standby_count(self) -> int:
+        """Jobs started ahead of a free slot: their start-up costs the slots nothing."""
+        return self.slot_count() // 4 if self.standby == "auto" else self.standby
 
 
 def count_gpus() -> int:

@@ -89,7 +89,6 @@ class Bundle:
 
     name: str
     trials: tuple[tuple[int, int], ...]  # (trial number, attempt)
-    slot: int
     request_seconds: float
     submitted_at: float  # time.time()
 

@@ -19,6 +19,7 @@ from sweep.files import append_line, must_read_json, publish, to_json
 from sweep.history import read_progress
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import Bundle, Outcome, TrialSpec, TrialState, as_json
+from sweep.slots import take_slot
 from sweep.trainables import build_config, config_class, load_function
 from trainer.context import Ended, EpochReport, StopReason, TrainResult
 
@@ -32,6 +33,8 @@ def run_bundle(run_folder: str, job: str) -> None:
     if files.lock.exists():
         files.lock.write_text(f"{os.getpgid(0)}\n")  # whom `sweep stop` is to signal
     interrupt = InterruptFlag()
+    if not take_slot(paths.slots, lambda: interrupt.is_set):
+        return
     for number, attempt in Bundle.from_json(must_read_json(files.bundle)).trials:
         if not interrupt.is_set:
             run_trial(paths.trial(number), attempt, interrupt)

@@ -15,7 +15,11 @@ class Launcher(Protocol):
 
     @property
     def slots(self) -> int:
-        """How many jobs may be in flight at once."""
+        """How many jobs run at once."""
+
+    @property
+    def capacity(self) -> int:
+        """How many jobs may be in flight, waiting ones included."""
 
     def submit(self, bundle: Bundle) -> None:
         """Launch a bundle whose bundle.json is written. Never blocks on the job."""

@@ -2,8 +2,8 @@
 
 submitit's own LocalExecutor starts everything at once, gives every job the first GPUs, dies with the terminal
 and takes a job that another process started for done. So each job here is one process in a session of its own,
-holds its slot's GPU, and inherits an open lock on `jobs/<name>/lock`: the kernel drops that lock when the last
-process of the job is gone, whatever became of the driver.
+takes a slot with its GPU when one is free, and inherits an open lock on `jobs/<name>/lock`: the kernel drops that
+lock when the last process of the job is gone, whatever became of the driver.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from typing import Any
 
 from submitit.local.local import LocalExecutor, LocalJob
 
+from sweep.history import started_at
 from sweep.paths import JobPaths, RunPaths
 from sweep.profile import Profile
 from sweep.records import Bundle, JobState
+from sweep.slots import GPUS_VARIABLE, SLOTS_VARIABLE
 from sweep.worker import run_bundle
 
 KILL_SECONDS = 5.0  # between asking a job to leave and killing it
@@ -35,12 +37,13 @@ class LocalLauncher:
         self.profile, self.paths = profile, paths
         self.gpus = profile.gpu_ids()
         self.slots = profile.slot_count()
+        self.capacity = self.slots + profile.standby_count()
         self.children: list[subprocess.Popen[bytes]] = []
 
     def submit(self, bundle: Bundle) -> None:
         """Start the job's process with a lock that lives as long as it does."""
         files = self.paths.job(bundle.name)
-        executor = SessionExecutor(files, self._environment(bundle.slot))
+        executor = SessionExecutor(files, self._environment())
         executor.submit(run_bundle, str(self.paths.root.absolute()), bundle.name)
         self.children.append(executor.process)
 
@@ -63,16 +66,23 @@ class LocalLauncher:
     def _state(self, files: JobPaths, bundle: Bundle) -> JobState:
         if not is_locked(files.lock):
             return JobState.EXITED
-        if time.time() > bundle.submitted_at + bundle.request_seconds:
+        started = started_at(self.paths, bundle)
+        if started is None:
+            return JobState.PENDING
+        if time.time() > started + bundle.request_seconds:
             self.cancel({bundle.name: bundle})
             return JobState.TIMEOUT
         return JobState.RUNNING
 
-    def _environment(self, slot: int) -> dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         threads = str(self.profile.threads)
-        env = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **self.profile.env}
-        gpu = self.gpus[slot % len(self.gpus)] if self.gpus else ""
-        return {"CUDA_VISIBLE_DEVICES": gpu, **env}
+        return {
+            "OMP_NUM_THREADS": threads,
+            "MKL_NUM_THREADS": threads,
+            SLOTS_VARIABLE: str(self.slots),
+            GPUS_VARIABLE: ",".join(self.gpus),
+            **self.profile.env,
+        }
 
 
 class SessionExecutor(LocalExecutor):

@@ -17,6 +17,8 @@ from sweep.search.storage import open_storage
 from sweep.spec import StudySpec
 from sweep.walltime import WalltimeModel
 
+SEED_STRIDE = 1_000_003  # so that studies with neighbouring seeds share no proposals
+
 
 class SpaceExhaustedError(Exception):
     """Every recipe of the space that fits the limit has been proposed."""
@@ -57,9 +59,6 @@ class Search:
         for number in abandoned:
             self.study.tell(number, state=optuna.trial.TrialState.FAIL)
         self.seen = {identity(record.spec.recipe) for record in records.values()}
-        for record in records.values():
-            if record.state.is_final:
-                self.tell(record)
         return abandoned
 
     def ask(self, model: WalltimeModel | None, limit_seconds: float) -> tuple[int, Params, Params]:
@@ -76,7 +75,10 @@ class Search:
         number = len(self.study.get_trials(deepcopy=False))
         make = sampler_maker(self.spec, number)
         self.study.sampler = DistinctSampler(
-            make, self.spec.seed + number, self.distributions, lambda params: decode_new(params) is not None
+            make,
+            self.spec.seed * SEED_STRIDE + number,
+            self.distributions,
+            lambda params: decode_new(params) is not None,
         )
         trial = self.study.ask(self.distributions)
         recipe = decode_new(trial.params)

@@ -15,6 +15,7 @@ from sweep.spec import StudySpec
 
 GP_TRIALS = 300  # past these a proposal of the Gaussian process costs seconds
 TRIES = 200
+RETRY_STRIDE = 7_368_787
 OWN_TRIES = 3  # of the sampler itself, before random ones: it may insist on what it believes in
 
 
@@ -43,7 +44,7 @@ class DistinctSampler(BaseSampler):
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> Params:
         for attempt in range(TRIES):
-            seed = self._seed + 1_000_003 * attempt
+            seed = self._seed + RETRY_STRIDE * attempt
             sampler = self._make(seed) if attempt < OWN_TRIES else RandomSampler(seed=seed)
             wanted = sampler.infer_relative_search_space(study, trial)
             params = sampler.sample_relative(study, trial, wanted)
