@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from trainer import Ended, EpochReport, RunContext, TrainResult
@@ -19,8 +20,7 @@ def sleep(config: Mapping[str, Any], context: RunContext) -> TrainResult:
     seconds, epochs = float(config.get("seconds", 0.05)), int(config.get("epochs", 1))
     accuracy = 1 - abs(float(config.get("x", 0.0)) - 0.3)
     if marker := config.get("marker"):
-        with open(os.path.join(str(marker), f"{config.get('x')}-{os.getpid()}"), "w"):
-            pass
+        (Path(str(marker)) / f"{config.get('x')}-{os.getpid()}").touch()
     if config.get("fault") == "raise":
         raise ValueError("this recipe cannot work")
     if config.get("fault") == "die":

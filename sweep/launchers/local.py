@@ -9,16 +9,17 @@ lock when the last process of the job is gone, whatever became of the driver.
 from __future__ import annotations
 
 import fcntl
+import math
 import os
-import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from submitit.local.local import LocalExecutor, LocalJob
+from submitit.core.utils import DelayedSubmission
+from submitit.core.utils import JobPaths as SubmititPaths
 
 from sweep.history import started_at
 from sweep.paths import JobPaths, RunPaths
@@ -43,9 +44,9 @@ class LocalLauncher:
     def submit(self, bundle: Bundle) -> None:
         """Start the job's process with a lock that lives as long as it does."""
         files = self.paths.job(bundle.name)
-        executor = SessionExecutor(files, self._environment())
-        executor.submit(run_bundle, str(self.paths.root.absolute()), bundle.name)
-        self.children.append(executor.process)
+        submission = DelayedSubmission(run_bundle, str(self.paths.root.absolute()), bundle.name)
+        submission.set_timeout(math.ceil(bundle.request_seconds / 60), max_num_timeout=0)
+        self.children.append(start_process(files, submission, self._environment()))
 
     def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
         """RUNNING while somebody holds the job's lock; a job that outstays its request is killed."""
@@ -85,40 +86,28 @@ class LocalLauncher:
         }
 
 
-class SessionExecutor(LocalExecutor):
-    """submitit's local executor, but the task is started directly, in its own session, with an inherited lock."""
+def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start submitit's worker side in a session of its own, with the pickle in place and the lock held.
 
-    def __init__(self, files: JobPaths, env: dict[str, str]) -> None:
-        super().__init__(files.folder)
-        self.files, self.env = files, env
-
-    def _submit_command(self, command: str) -> LocalJob[Any]:
-        name = self.files.folder.name
-        env = {
-            **os.environ,
-            "SUBMITIT_EXECUTOR": "local",
-            "SUBMITIT_LOCAL_JOB_ID": name,
-            "SUBMITIT_LOCAL_GLOBALID": "0",
-            "SUBMITIT_LOCAL_LOCALID": "0",
-            "SUBMITIT_LOCAL_NTASKS": "1",
-            **self.env,
-        }
-        with (
-            self.files.lock.open("w") as lock,
-            (self.files.folder / f"{name}_0_log.out").open("ab") as out,
-            (self.files.folder / f"{name}_0_log.err").open("ab") as err,
-        ):
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            self.process = subprocess.Popen(
-                shlex.split(command),
-                env=env,
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                pass_fds=[lock.fileno()],
-            )
-        return LocalJob(folder=self.folder, job_id=name, process=self.process)
+    submitit's executors start the process first and put its pickle in place after: a driver that dies in between
+    leaves a process that waits a minute for nothing.
+    """
+    name = files.folder.name
+    paths = SubmititPaths(files.folder, job_id=name, task_id=0)
+    submission.dump(paths.submitted_pickle)
+    identity = {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": name}
+    identity |= {"SUBMITIT_LOCAL_GLOBALID": "0", "SUBMITIT_LOCAL_LOCALID": "0", "SUBMITIT_LOCAL_NTASKS": "1"}
+    with files.lock.open("w") as lock, paths.stdout.open("ab") as out, paths.stderr.open("ab") as err:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return subprocess.Popen(
+            [sys.executable, "-u", "-m", "submitit.core._submit", str(files.folder.absolute())],
+            env={**os.environ, **identity, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+            pass_fds=[lock.fileno()],
+        )
 
 
 def is_locked(path: Path) -> bool:

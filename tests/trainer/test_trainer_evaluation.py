@@ -1,0 +1,93 @@
+"""Evaluations, against a confusion matrix made by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import one_hot
+
+from trainer.data import Split, TrainingData
+from trainer.evaluation import EVAL_BATCH, Evaluation, evaluate
+
+TRUE = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2]
+GUESSED = [0, 0, 1, 2, 1, 0, 2, 2, 2, 1]
+CONFUSION = [[2, 1, 1], [1, 1, 0], [0, 1, 3]]
+
+
+class PixelReader(nn.Module):
+    """Guesses the class that the image's only pixel says, with that logit at 1 and the others at 0."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        assert not self.training
+        return one_hot(images.flatten().long(), 3).float()
+
+
+def written(true: list[int], guessed: list[int], rows: list[int] | None = None) -> TrainingData:
+    """Images whose pixel says what PixelReader is to guess."""
+    images = torch.tensor(guessed, dtype=torch.uint8).view(-1, 1, 1, 1)
+    chosen = torch.arange(len(true)) if rows is None else torch.tensor(rows)
+    split = Split(images, torch.tensor(true), chosen)
+    unchanged, unmoved = torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1)
+    return TrainingData(split, split, split, ("a", "b", "c"), unchanged, unmoved)
+
+
+def evaluation(true: list[int] = TRUE, guessed: list[int] = GUESSED, rows: list[int] | None = None) -> Evaluation:
+    data = written(true, guessed, rows)
+    return evaluate(PixelReader(), data, data.validation)
+
+
+def test_rows_of_the_confusion_matrix_are_true_classes_and_columns_guesses():
+    assert evaluation().confusion.tolist() == CONFUSION
+
+
+def test_the_accuracy_is_the_share_of_correct_images():
+    assert evaluation().accuracy == pytest.approx(6 / 10)
+
+
+def test_the_loss_is_the_mean_cross_entropy():
+    total = math.e + 2
+    right, wrong = -math.log(math.e / total), -math.log(1 / total)
+
+    assert evaluation().loss == pytest.approx((6 * right + 4 * wrong) / 10)
+
+
+def test_identification_success_is_the_share_of_a_class_that_is_recognised():
+    assert evaluation().identification_success.tolist() == pytest.approx([2 / 4, 1 / 2, 3 / 4])
+
+
+def test_prediction_success_is_the_share_of_guesses_that_are_right():
+    assert evaluation().prediction_success.tolist() == pytest.approx([2 / 3, 1 / 3, 3 / 4])
+
+
+def test_a_class_without_images_has_no_identification_success():
+    success = evaluation(true=[0, 2], guessed=[0, 1]).identification_success
+
+    assert success.isnan().tolist() == [False, True, False]
+
+
+def test_a_class_never_guessed_has_no_prediction_success():
+    success = evaluation(true=[0, 1], guessed=[0, 0]).prediction_success
+
+    assert success.isnan().tolist() == [False, True, True]
+
+
+def test_only_the_rows_of_the_split_count():
+    assert evaluation(rows=[0, 1, 4]).confusion.tolist() == [[2, 0, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_a_split_of_several_batches_is_counted_whole():
+    images = 2 * EVAL_BATCH + 1
+
+    assert evaluation(true=[1] * images, guessed=[1] * images).confusion[1, 1] == images
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_network_is_left_in_its_mode(training):
+    model, data = PixelReader().train(training), written(TRUE, GUESSED)
+
+    evaluate(model, data, data.validation)
+
+    assert model.training is training

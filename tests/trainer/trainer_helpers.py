@@ -1,0 +1,101 @@
+"""Image folders, data files and contexts that the trainer's tests make."""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import signal
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from trainer import EpochReport, StopReason
+
+
+def save_image(path: Path, pixels: np.ndarray) -> None:
+    """Write [H, W] as a grey PNG or [H, W, 3] as a colour one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def flat(shade: int, shape: tuple[int, ...] = (32, 32)) -> np.ndarray:
+    return np.full(shape, shade, np.uint8)
+
+
+def make_imagefolder(root: Path, per_class: int = 4, shape: tuple[int, ...] = (32, 32)) -> Path:
+    """An image folder of two classes; every image has one shade, all different."""
+    for part, first in (("train", 0), ("test", 100)):
+        for offset, name in ((0, "cat"), (50, "dog")):
+            for number in range(per_class):
+                save_image(root / part / name / f"{number}.png", flat(first + offset + number, shape))
+    return root
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """The format of MNIST's files: a magic number (8 is uint8), the sizes, the bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.tobytes())
+
+
+def make_mnist(root: Path, train: int = 40, test: int = 20) -> dict[str, np.ndarray]:
+    """Random MNIST files under `root`; returns what is in them."""
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for part, prefix, count in (("train", "train", train), ("test", "t10k", test)):
+        arrays[f"{part}_images"] = generator.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        arrays[f"{part}_labels"] = (np.arange(count) % 10).astype(np.uint8)
+        raw = root / "MNIST" / "raw"
+        write_idx(raw / f"{prefix}-images-idx3-ubyte", arrays[f"{part}_images"])
+        write_idx(raw / f"{prefix}-labels-idx1-ubyte", arrays[f"{part}_labels"])
+    return arrays
+
+
+@dataclass
+class ScriptedContext:
+    """A context that remembers every report and asks to stop where the test says."""
+
+    folder: Path | None = None
+    deadline: float = math.inf
+    stop_after: dict[int, StopReason] = field(default_factory=dict)  # by epoch
+    checks_before_stop: int | None = None  # how often stop_requested says no
+    reason: StopReason = StopReason.INTERRUPTED
+    crash_at_check: int | None = None
+    error: BaseException = field(default_factory=lambda: RuntimeError("the process dies here"))
+    reports: list[EpochReport] = field(default_factory=list)
+    checks: int = 0
+
+    def report(self, epoch: EpochReport) -> StopReason | None:
+        self.reports.append(epoch)
+        return self.stop_after.get(epoch.epoch)
+
+    def stop_requested(self) -> StopReason | None:
+        self.checks += 1
+        if self.checks == self.crash_at_check:
+            raise self.error
+        stop = self.checks_before_stop is not None and self.checks > self.checks_before_stop
+        return self.reason if stop else None
+
+
+@contextmanager
+def full_disk(largest_file: int) -> Iterator[None]:
+    """Let no file grow beyond `largest_file` bytes: every write past it fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def files_below(folder: Path) -> list[str]:
+    """Every file under the folder, relative to it."""
+    return sorted(os.path.relpath(path, folder) for path in folder.rglob("*") if path.is_file())
