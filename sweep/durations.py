@@ -25,7 +25,7 @@ def parse_seconds(value: Any) -> float:
 def show_seconds(seconds: float) -> str:
     """A duration for people: 8.3 s, 12 min 05 s, 3 h 20 min."""
     if seconds < 60:
-        return f"{seconds:.1f} s"
+        return f"{round(seconds, 1):g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"

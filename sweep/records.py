@@ -29,6 +29,13 @@ class TrialState(StrEnum):
         return self not in (TrialState.QUEUED, TrialState.RUNNING)
 
     @property
+    def words(self) -> str:
+        """The state for people."""
+        return {"target": "reached target", "deadline": "out of time"}.get(
+            self.value, self.value.replace("_", " ")
+        )
+
+    @property
     def is_failure(self) -> bool:
         """No measurement came of it, and the recipe may not be to blame."""
         return self in (TrialState.FAILED, TrialState.TIMEOUT, TrialState.LOST)

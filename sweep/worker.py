@@ -30,8 +30,8 @@ def run_bundle(run_folder: str, job: str) -> None:
     """The job's entry point: run what the bundle lists, in order, unless told to leave."""
     paths = RunPaths(Path(run_folder))
     files = paths.job(job)
-    if files.lock.exists():
-        files.lock.write_text(f"{os.getpgid(0)}\n")  # whom `sweep stop` is to signal
+    if files.lock.exists():  # the driver wrote the same, unless it died first
+        files.lock.write_text(f"{os.getpgid(0)}\n")
     interrupt = InterruptFlag()
     if not take_slot(paths.slots, lambda: interrupt.is_set):
         return

@@ -25,6 +25,9 @@ def sleep(config: Mapping[str, Any], context: RunContext) -> TrainResult:
         raise ValueError("this recipe cannot work")
     if config.get("fault") == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if config.get("fault") == "overstay":  # heeds neither its deadline nor SIGTERM
+        time.sleep(60)
+        time.sleep(60)
     began = time.monotonic()
     ended, done = Ended.COMPLETED, 0
     for epoch in range(1, epochs + 1):

@@ -39,18 +39,16 @@ class LocalLauncher:
         self.gpus = profile.gpu_ids()
         self.slots = profile.slot_count()
         self.capacity = self.slots + profile.standby_count()
-        self.children: list[subprocess.Popen[bytes]] = []
 
     def submit(self, bundle: Bundle) -> None:
         """Start the job's process with a lock that lives as long as it does."""
         files = self.paths.job(bundle.name)
         submission = DelayedSubmission(run_bundle, str(self.paths.root.absolute()), bundle.name)
         submission.set_timeout(math.ceil(bundle.request_seconds / 60), max_num_timeout=0)
-        self.children.append(start_process(files, submission, self._environment()))
+        start_process(files, submission, self._environment())
 
     def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
         """RUNNING while somebody holds the job's lock; a job that outstays its request is killed."""
-        self.children = [child for child in self.children if child.poll() is None]  # reaps the dead
         return {name: self._state(self.paths.job(name), bundle) for name, bundle in bundles.items()}
 
     def cancel(self, bundles: Mapping[str, Bundle]) -> None:
@@ -86,21 +84,23 @@ class LocalLauncher:
         }
 
 
-def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str, str]) -> subprocess.Popen[bytes]:
+def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str, str]) -> None:
     """Start submitit's worker side in a session of its own, with the pickle in place and the lock held.
 
     submitit's executors start the process first and put its pickle in place after: a driver that dies in between
-    leaves a process that waits a minute for nothing.
+    leaves a process that waits a minute for nothing. A shell in between makes the process nobody's child, so that
+    no zombie stays behind in whichever program drives.
     """
     name = files.folder.name
     paths = SubmititPaths(files.folder, job_id=name, task_id=0)
     submission.dump(paths.submitted_pickle)
     identity = {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": name}
     identity |= {"SUBMITIT_LOCAL_GLOBALID": "0", "SUBMITIT_LOCAL_LOCALID": "0", "SUBMITIT_LOCAL_NTASKS": "1"}
+    command = [sys.executable, "-u", "-m", "submitit.core._submit", str(files.folder.absolute())]
     with files.lock.open("w") as lock, paths.stdout.open("ab") as out, paths.stderr.open("ab") as err:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return subprocess.Popen(
-            [sys.executable, "-u", "-m", "submitit.core._submit", str(files.folder.absolute())],
+        shell = subprocess.Popen(
+            ["/bin/sh", "-c", '"$@" &', "sh", *command],
             env={**os.environ, **identity, **env},
             stdin=subprocess.DEVNULL,
             stdout=out,
@@ -108,6 +108,9 @@ def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str,
             start_new_session=True,
             pass_fds=[lock.fileno()],
         )
+        lock.write(f"{shell.pid}\n")  # leads the process group that `cancel` signals
+    if shell.wait() != 0:
+        raise OSError(f"/bin/sh could not start {' '.join(command)}")
 
 
 def is_locked(path: Path) -> bool:
@@ -123,7 +126,7 @@ def is_locked(path: Path) -> bool:
 
 
 def _signal(files: JobPaths, number: signal.Signals) -> None:
-    """Signal the job's process group, if it still holds its lock. The worker notes its group in the lock file."""
+    """Signal the job's process group, if it still holds its lock; the lock file names the group."""
     if is_locked(files.lock) and (group := files.lock.read_text().strip()):
         try:
             os.killpg(int(group), number)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from sweep_builders import ended, epoch, gone, job, running, study, waiting
 
@@ -86,8 +88,6 @@ def test_a_trial_that_ran_out_of_memory_does_not_count() -> None:
 
 
 def test_attempts_after_the_first_are_retries() -> None:
-    from dataclasses import replace
-
     assert summary(replace(ended(0), attempts=3), replace(waiting(1), attempts=2), waiting(2)).retries == 3
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
@@ -128,8 +129,6 @@ def test_a_trial_of_one_epoch_is_timed_by_its_training() -> None:
 
 
 def test_trials_that_ended_are_timed_as_those_that_run() -> None:
-    from dataclasses import replace
-
     record = replace(ended(), epochs=(epoch(1, 4.0), epoch(2, 6.0)))
     (timing,) = timings([record], model=None)
     assert timing.epoch_seconds == 2.0

@@ -157,8 +157,11 @@ def test_a_full_disk_is_the_users_mistake_and_leaves_nothing_behind(cache):
     assert [path for path in cache.iterdir() if path.is_dir()] == []
 
 
-def test_processes_that_prepare_at_once_end_with_one_good_entry(pets, cache):
-    script = f"from trainer.cache import prepare; print(prepare({pets!r}).train_count)"
+def test_of_processes_that_prepare_at_once_one_builds_the_entry(cache):
+    script = (
+        "from trainer.cache import cache_root, prepare\n"
+        "print(prepare('digits').train_count, (cache_root() / 'digits-1' / 'meta.json').stat().st_mtime_ns)"
+    )
     command = [sys.executable, "-c", script]
     processes = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
@@ -166,9 +169,9 @@ def test_processes_that_prepare_at_once_end_with_one_good_entry(pets, cache):
 
     outputs = [process.communicate(timeout=120) for process in processes]
 
-    assert outputs == [("8\n", "")] * 3
+    written = (entry_of(cache) / "meta.json").stat().st_mtime_ns
+    assert outputs == [(f"1437 {written}\n", "")] * 3
     assert files_below(entry_of(cache)) == sorted(FILES)
-    assert first_shade(pets) == 0
 
 
 def test_the_cache_lies_where_the_environment_says(tmp_path, monkeypatch):

@@ -1,0 +1,220 @@
+"""python -m trainer: options, verdicts, mistakes, and going on after Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from trainer import Ended, TrainResult
+from trainer.__main__ import main, verdict
+from trainer.config import TrainConfig
+
+SHELL = [sys.executable, "-m", "trainer"]
+
+
+@pytest.fixture(autouse=True)
+def ctrl_c_as_before() -> Iterator[None]:
+    """A run in this process takes Ctrl-C for itself; give it back."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    signal.signal(signal.SIGINT, handler)
+
+
+def run(*options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*SHELL, *options], capture_output=True, text=True, timeout=120, check=False)
+
+
+def result(accuracy: float | None, seconds: float = 10, test: float | None = None) -> TrainResult:
+    return TrainResult(Ended.COMPLETED, 4, accuracy, seconds, seconds + 1, test_accuracy=test)
+
+
+# The verdict
+
+
+def test_enough_accuracy_in_time_is_a_success():
+    assert (
+        verdict(result(0.7), 0.6, 60) == "Success: 70.00% validation accuracy in 10.0 s of training, target 60%."
+    )
+
+
+@pytest.mark.parametrize(("accuracy", "seconds"), [(0.6, 10), (0.7, 60)])
+def test_the_target_and_the_limit_themselves_are_a_success(accuracy, seconds):
+    assert verdict(result(accuracy, seconds), 0.6, 60).startswith("Success")
+
+
+def test_too_little_accuracy_is_to_be_tried_again():
+    expected = "Try again: 59.00% validation accuracy in 10.0 s of training, target 60%."
+
+    assert verdict(result(0.59), 0.6, 60) == expected
+
+
+def test_too_much_time_is_to_be_tried_again():
+    assert verdict(result(0.7, seconds=61), 0.6, 60).endswith("in 61.0 s of training, target 60% within 60 s.")
+    assert verdict(result(0.7, seconds=61), 0.6, 60).startswith("Try again")
+
+
+@pytest.mark.parametrize(
+    ("test_accuracy", "word"), [(0.9, "Success: 90.00% test"), (0.1, "Try again: 10.00% test")]
+)
+def test_the_test_accuracy_counts_where_it_was_measured(test_accuracy, word):
+    assert verdict(result(0.5, test=test_accuracy), 0.6, 60).startswith(word)
+
+
+def test_the_test_accuracy_counts_even_at_zero():
+    assert verdict(result(0.9, test=0.0), 0.6, 60).startswith("Try again: 0.00% test")
+
+
+def test_without_an_accuracy_there_is_no_verdict():
+    nothing = TrainResult(Ended.DIVERGED, 0, None, 1, 1)
+
+    assert verdict(nothing, 0.6, 60) == "No verdict: no accuracy was measured (diverged)."
+
+
+# A run in a shell
+
+
+def test_a_run_prints_its_epochs_and_a_verdict():
+    finished = run("--epochs", "2", "--device", "cpu")
+
+    first, second, last = finished.stdout.splitlines()
+    assert (finished.returncode, finished.stderr) == (0, "")
+    assert first.startswith("epoch   1/2  loss ")
+    assert second.startswith("epoch   2/2  loss ")
+    assert last.startswith(("Success: ", "Try again: "))
+
+
+@pytest.mark.parametrize("width", ["80", "200"])
+def test_help_lists_every_key_of_the_recipe(width, monkeypatch):
+    monkeypatch.setenv("COLUMNS", width)
+
+    finished = run("--help")
+
+    words = finished.stdout.split()
+    assert finished.returncode == 0
+    assert {"--" + name.replace("_", "-") for name in TrainConfig.model_fields} <= set(words)
+    assert {"--target", "--limit", "--stop-at-target", "--folder"} <= set(words)
+
+
+def test_all_mistakes_are_listed_at_once():
+    finished = run("--epochs", "0", "--lr", "-1", "--optimizer", "lion", "--batch-size", "few")
+
+    assert (finished.returncode, finished.stdout) == (1, "")
+    lines = finished.stderr.splitlines()
+    assert [line.split(": ")[:2] for line in lines] == [
+        ["error", "--epochs"],
+        ["error", "--batch-size"],
+        ["error", "--optimizer"],
+        ["error", "--lr"],
+    ]
+    assert all(line.endswith(f"got '{value}'") for line, value in zip(lines, "0 few lion -1".split(), strict=True))
+
+
+def test_a_stranger_among_the_options_is_refused():
+    finished = run("--learning-rate", "0.1")
+
+    assert finished.returncode == 2
+    assert "unrecognized arguments: --learning-rate" in finished.stderr
+
+
+def test_after_ctrl_c_the_same_command_goes_on(tmp_path, capsys):
+    options = ["--epochs", "100000", "--device", "cpu", "--folder", str(tmp_path / "run")]
+    with subprocess.Popen([*SHELL, *options], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith("epoch   1/100000")
+        process.send_signal(signal.SIGINT)
+        rest = process.stdout.read().splitlines()
+    assert process.returncode == 0
+    assert rest[-2] == f"Interrupted; the same command goes on from {tmp_path / 'run'}."
+
+    assert main([*options, "--stop-at-target", "--target", "0"]) == 0
+
+    epochs_before = 1 + sum(line.startswith("epoch") for line in rest)
+    (epoch, _) = capsys.readouterr().out.splitlines()
+    assert epoch.startswith(f"epoch {epochs_before + 1:3d}/100000")
+
+
+# A run in this process
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str], str]:
+    """The exit status, the lines printed and the mistakes."""
+    status = main(["--device", "cpu", *options])
+    captured = capsys.readouterr()
+    return status, captured.out.splitlines(), captured.err
+
+
+def test_the_test_set_decides_when_asked_for(capsys):
+    status, lines, _ = outcome(capsys, "--epochs", "1", "--test")
+
+    assert status == 0
+    assert "test accuracy" in lines[-1]
+
+
+def test_the_run_ends_at_the_target_when_told_to(capsys):
+    _, lines, _ = outcome(capsys, "--epochs", "50", "--stop-at-target", "--target", "0.5")
+
+    assert lines[-1].startswith("Success")
+    assert len(lines) < 10
+
+
+def test_the_run_goes_on_past_the_target_by_default(capsys):
+    _, lines, _ = outcome(capsys, "--epochs", "3", "--target", "0")
+
+    assert [line[:11] for line in lines[:3]] == ["epoch   1/3", "epoch   2/3", "epoch   3/3"]
+
+
+def test_a_run_without_time_is_to_be_tried_again(capsys):
+    status, lines, _ = outcome(capsys, "--limit", "0", "--target", "0.9")
+
+    assert status == 0
+    assert len(lines) == 1
+    assert lines[0].startswith("Try again")
+
+
+def test_a_diverged_run_says_so(capsys):
+    status, lines, _ = outcome(capsys, "--lr", "1e30")
+
+    assert status == 0
+    assert lines[0].startswith("diverged: the loss became NaN or infinite")
+    assert lines[1].startswith("No verdict")
+
+
+def test_a_finished_run_is_only_judged_again(tmp_path, capsys):
+    options = ("--epochs", "1", "--folder", str(tmp_path / "deep" / "run"))
+    _, first, _ = outcome(capsys, *options)
+
+    status, again, _ = outcome(capsys, *options)
+
+    assert status == 0
+    assert again == first[-1:]
+
+
+@pytest.mark.parametrize(
+    ("options", "mistake"),
+    [
+        (["--batch-size", "5000"], "error: batch_size must not exceed the 1,295 training images"),
+        (["--dataset", "mnist"], "error: data set 'mnist' is not in "),
+        (["--dataset", "imagefolder:nowhere"], "nowhere/train does not exist"),
+        (["--seed", "-1"], "error: --seed: Input should be greater than or equal to 0; got '-1'"),
+    ],
+)
+def test_the_users_mistakes_are_one_line_each(capsys, options, mistake):
+    status, lines, mistakes = outcome(capsys, *options)
+
+    assert (status, lines) == (1, [])
+    assert mistake in mistakes
+    assert mistakes.count("\n") == 1
+
+
+def test_the_folder_of_another_recipe_is_the_users_mistake(tmp_path: Path, capsys):
+    outcome(capsys, "--epochs", "1", "--folder", str(tmp_path / "run"))
+
+    status, _, mistakes = outcome(capsys, "--epochs", "2", "--folder", str(tmp_path / "run"))
+
+    assert status == 1
+    assert "belongs to another recipe" in mistakes
