@@ -32,11 +32,6 @@ COLORS = {
 REDRAW_SECONDS = 0.5
 
 
-def state_text(state: TrialState) -> Text:
-    """A state in its colour, with spaces for underscores."""
-    return Text(state.value.replace("_", " "), style=COLORS[state])
-
-
 def render(summary: Summary, running: list[TrialRecord], driver: str) -> RenderableType:
     """The whole panel: counts, budget, best so far, and the trials that run."""
     facts = Table.grid(padding=(0, 2))
@@ -62,7 +57,7 @@ def _counts(summary: Summary) -> Text:
     for state in TrialState:
         if count := summary.states.get(state.value):
             text.append("  ")
-            text.append(f"{count} {state.value.replace('_', ' ')}", style=COLORS[state])
+            text.append(f"{count} {state.words}", style=COLORS[state])
     if summary.retries:
         text.append(f"  {summary.retries} retried", style="dim")
     return text
@@ -109,7 +104,7 @@ def recipe_text(record: TrialRecord) -> str:
     """The searched keys of a trial's recipe, epochs aside."""
     searched = {key.removesuffix("_rank").removesuffix("_share") for key in record.spec.params}
     items = ((key, value) for key, value in record.spec.recipe.items() if key in searched and key != "epochs")
-    return "  ".join(
+    return ", ".join(
         f"{key} {value:.4g}" if isinstance(value, float) else f"{key} {value}" for key, value in items
     )
 
@@ -117,10 +112,9 @@ def recipe_text(record: TrialRecord) -> str:
 def trial_line(record: TrialRecord) -> str:
     """One plain line about a trial that came to its end."""
     accuracy = "no accuracy" if record.accuracy is None else f"{record.accuracy:.2%}"
-    state = record.state.value.replace("_", " ")
     detail = f"  {record.outcome.detail}" if record.outcome and record.outcome.detail else ""
     seconds = f"{record.train_seconds:.1f} s"
-    return f"trial {record.number}: {state}, {accuracy} in {seconds}  {recipe_text(record)}{detail}"
+    return f"trial {record.number}: {record.state.words}, {accuracy} in {seconds}  {recipe_text(record)}{detail}"
 
 
 class LiveView:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from sweep.records import TrialState
+
 STATE_COLORS = {
     "completed": "#4c78a8",
     "target": "#2ca25f",
@@ -29,14 +31,17 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
                 x=group["train_seconds"],
                 y=group["accuracy"],
                 mode="markers",
-                name=str(state).replace("_", " "),
+                name=TrialState(state).words,
                 marker={"size": 10, "color": STATE_COLORS.get(str(state), "#999999"), "opacity": 0.85},
                 customdata=group[["trial", "recipe"]],
                 hovertemplate="trial %{customdata[0]}: %{y:.2%} in %{x:.1f} s<br>%{customdata[1]}<extra></extra>",
             )
         )
     figure.add_hline(
-        y=target, line={"dash": "dash", "color": "#666666", "width": 1}, annotation_text=f"target {target:.0%}"
+        y=target,
+        line={"dash": "dash", "color": "#666666", "width": 1},
+        annotation_text=f"target {target:.0%}",
+        annotation_position="top left",
     )
     if len(measured) and float(measured["train_seconds"].max()) > 0.3 * limit_seconds:
         figure.add_vline(
@@ -47,7 +52,7 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
         )
     figure.update_layout(
         template="plotly_white",
-        xaxis={"title": "training seconds", "type": "log"},
+        xaxis={"title": "training seconds", "type": "log", "dtick": "D2"},
         yaxis={"title": "validation accuracy", "tickformat": ".0%"},
         legend={"orientation": "h", "y": 1.08},
         margin={"l": 70, "r": 30, "t": 40, "b": 60},

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from sweep.durations import show_seconds
 from sweep.report.figures import accuracy_against_seconds
+from sweep.records import TrialState
 from sweep.report.tables import Leaderboards
 from sweep.run import Run
 from sweep.summary import summarize
@@ -53,7 +54,7 @@ def _titled(boards: Leaderboards) -> list[tuple[str, pd.DataFrame]]:
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     summary = summarize(run.spec, run.trials, run.ledger, run.profile.slot_count())
-    states = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(summary.states.items()))
+    states = ", ".join(f"{count} {TrialState(state).words}" for state, count in sorted(summary.states.items()))
     limit = show_seconds(run.spec.limits.trial)
     return [
         ("Goal", f"{run.spec.goal}, target {run.spec.target:.0%} within {limit} a trial"),

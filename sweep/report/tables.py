@@ -69,9 +69,10 @@ def _row(spec: StudySpec, record: TrialRecord) -> dict[str, object]:
 
 def describe_recipe(record: TrialRecord) -> str:
     """The searched keys in one line, epochs first."""
-    epochs = record.spec.recipe.get("epochs")
-    parts = [f"{epochs} epochs"] if epochs is not None else []
-    return "  ".join([*parts, recipe_text(record)]).strip()
+    planned = record.spec.recipe.get("epochs")
+    done = record.outcome.epochs if record.outcome else len(record.epochs)
+    trained = f"{planned} epochs" if done == planned else f"{done} of {planned} epochs"
+    return ", ".join(part for part in (trained if planned is not None else "", recipe_text(record)) if part)
 
 
 def reason(spec: StudySpec, record: TrialRecord) -> str:

@@ -57,9 +57,9 @@ def test_a_warm_cache_gives_the_same_description(pets):
 def test_the_arrays_are_what_was_decoded(pets):
     _, arrays = open_cached(pets)
 
-    assert arrays["train_images"][:, 0, 5, 5].tolist() == [0, 1, 2, 3, 50, 51, 52, 53]
+    assert arrays["train_images"][:, 0, 5, 5].tolist() == [0, 1, 2, 3, 200, 201, 202, 203]
     assert arrays["train_labels"].tolist() == [0] * 4 + [1] * 4
-    assert arrays["test_images"][:, 0, 5, 5].tolist() == [100, 101, 102, 103, 150, 151, 152, 153]
+    assert arrays["test_images"][:, 0, 5, 5].tolist() == [40, 41, 42, 43, 240, 241, 242, 243]
     assert arrays["test_labels"].tolist() == [0] * 4 + [1] * 4
 
 

@@ -61,7 +61,7 @@ class TestImageFolder:
 
         assert decoded.train.images.shape == (8, 1, 20, 28)
         assert decoded.train.images.dtype == np.uint8
-        assert decoded.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 50, 51, 52, 53]
+        assert decoded.train.images[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 200, 201, 202, 203]
 
     def test_labels_count_the_class_folders_in_alphabetical_order(self, tmp_path):
         decoded = decode(make_imagefolder(tmp_path / "pets", per_class=2))
@@ -73,7 +73,7 @@ class TestImageFolder:
     def test_the_test_folder_is_the_test_part(self, tmp_path):
         decoded = decode(make_imagefolder(tmp_path / "pets", per_class=1))
 
-        assert decoded.test.images[:, 0, 0, 0].tolist() == [100, 150]
+        assert decoded.test.images[:, 0, 0, 0].tolist() == [40, 240]
 
     def test_colour_images_have_three_channels_first(self, tmp_path):
         root = make_imagefolder(tmp_path / "pets", shape=(32, 32, 3))

@@ -29,9 +29,9 @@ def flat(shade: int, shape: tuple[int, ...] = (32, 32)) -> np.ndarray:
 
 
 def make_imagefolder(root: Path, per_class: int = 4, shape: tuple[int, ...] = (32, 32)) -> Path:
-    """An image folder of two classes; every image has one shade, all different."""
-    for part, first in (("train", 0), ("test", 100)):
-        for offset, name in ((0, "cat"), (50, "dog")):
+    """An image folder of dark cats and bright dogs; every image has one shade, all different."""
+    for part, first in (("train", 0), ("test", 40)):
+        for offset, name in ((0, "cat"), (200, "dog")):
             for number in range(per_class):
                 save_image(root / part / name / f"{number}.png", flat(first + offset + number, shape))
     return root
