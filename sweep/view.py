@@ -37,6 +37,8 @@ def render(summary: Summary, running: list[TrialRecord], driver: str) -> Rendera
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", justify="right")
     facts.add_column()
+    bar = ProgressBar(total=summary.trials_wanted, completed=summary.done, width=40)
+    facts.add_row("progress", bar)
     facts.add_row("trials", _counts(summary))
     facts.add_row("budget", budget_text(summary))
     facts.add_row("best accuracy", best_text(summary))
@@ -44,8 +46,7 @@ def render(summary: Summary, running: list[TrialRecord], driver: str) -> Rendera
     if summary.eta_seconds is not None:
         facts.add_row("time left", f"about {show_seconds(summary.eta_seconds)}")
     facts.add_row("driver", driver)
-    bar = ProgressBar(total=summary.trials_wanted, completed=summary.done, width=60)
-    parts: list[RenderableType] = [bar, facts]
+    parts: list[RenderableType] = [facts]
     if running:
         parts += ["", _running_table(running)]
     title = f"[bold]{summary.name}[/]  goal {summary.goal}, target {summary.target:.0%}"

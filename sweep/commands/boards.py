@@ -14,22 +14,20 @@ ROWS = 10
 
 def print_boards(out: Console, boards: Leaderboards, target: float) -> None:
     """Top accuracy, top speed, then the best of those that are not ranked."""
-    out.print(_table(f"Top accuracy (trials at {target:.0%} or more within the limit)", boards.top_accuracy))
-    out.print(_table("Top speed", boards.top_speed))
+    _print_table(out, f"Top accuracy (trials at {target:.0%} or more within the limit)", boards.top_accuracy)
+    _print_table(out, "Top speed", boards.top_speed)
     if len(boards.others):
-        out.print(_table("Not ranked", boards.others))
+        _print_table(out, "Not ranked", boards.others)
 
 
-def _table(title: str, frame: pd.DataFrame) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 0))
+def _print_table(out: Console, title: str, frame: pd.DataFrame) -> None:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for column in frame.columns:
         words = column in ("Recipe", "Reason")
         table.add_column(column, justify="left" if words else "right", no_wrap=not words)
     for row in frame.head(ROWS).to_dict("records"):
         table.add_row(*(cell_text(name, value) for name, value in row.items()))
-    if len(frame) == 0:
-        table.add_row("none")
-    elif len(frame) > ROWS:
-        table.caption = f"and {len(frame) - ROWS} more in the report"
-        table.caption_justify = "left"
-    return table
+    out.print(f"\n[bold]{title}[/]")
+    out.print(table if len(frame) else "none yet")
+    if len(frame) > ROWS:
+        out.print(f"and {len(frame) - ROWS} more in the report", style="dim")

@@ -44,7 +44,7 @@ def drive_and_report(paths: RunPaths, event: str, changes: Sequence[str] = ()) -
     out.print(f"{driver.spec.name}: {ending.value}.")
     report = write_report(open_run(paths))
     print_boards(out, report.boards, driver.spec.target)
-    out.print(f"Report: {report.page}", soft_wrap=True)
+    out.print(f"\nReport: {report.page}", soft_wrap=True)
 
 
 def _detach(number: int, frame: FrameType | None) -> None:

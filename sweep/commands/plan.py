@@ -33,6 +33,7 @@ def plan(
         facts.add_row(name, text)
     out.print(f"[bold]{spec.name}[/]  {spec.description}")
     out.print(facts)
+    out.print("\n[bold]Sample proposals[/]")
     out.print(_samples(made))
     for warning in made.warnings:
         out.print(f"[yellow]warning:[/] {warning}")

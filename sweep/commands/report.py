@@ -25,4 +25,4 @@ def report(study: StudyName = None, as_json: AsJson = False, runs: RunsFolder = 
         return
     out = console()
     print_boards(out, written.boards, run.spec.target)
-    out.print(f"Report: {written.page}", soft_wrap=True)
+    out.print(f"\nReport: {written.page}", soft_wrap=True)

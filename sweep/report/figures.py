@@ -20,6 +20,8 @@ STATE_COLORS = {
     "running": "#72b7b2",
 }
 
+TICKS = [digit * 10.0**power for power in range(-2, 6) for digit in (1, 2, 5)]  # seconds
+
 
 def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds: float) -> go.Figure:
     """Validation accuracy over training seconds, a dot per measured trial, with the target and the limit."""
@@ -31,7 +33,7 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
                 x=group["train_seconds"],
                 y=group["accuracy"],
                 mode="markers",
-                name=TrialState(state).words,
+                name=TrialState(str(state)).words,
                 marker={"size": 10, "color": STATE_COLORS.get(str(state), "#999999"), "opacity": 0.85},
                 customdata=group[["trial", "recipe"]],
                 hovertemplate="trial %{customdata[0]}: %{y:.2%} in %{x:.1f} s<br>%{customdata[1]}<extra></extra>",
@@ -52,7 +54,12 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
         )
     figure.update_layout(
         template="plotly_white",
-        xaxis={"title": "training seconds", "type": "log", "dtick": "D2"},
+        xaxis={
+            "title": "training seconds",
+            "type": "log",
+            "tickvals": TICKS,
+            "ticktext": [f"{tick:g}" for tick in TICKS],
+        },
         yaxis={"title": "validation accuracy", "tickformat": ".0%"},
         legend={"orientation": "h", "y": 1.08},
         margin={"l": 70, "r": 30, "t": 40, "b": 60},

@@ -11,8 +11,8 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 from markupsafe import Markup
 
 from sweep.durations import show_seconds
-from sweep.report.figures import accuracy_against_seconds
 from sweep.records import TrialState
+from sweep.report.figures import accuracy_against_seconds
 from sweep.report.tables import Leaderboards
 from sweep.run import Run
 from sweep.summary import summarize

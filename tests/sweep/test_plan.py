@@ -114,7 +114,7 @@ def test_a_plan_is_json_for_scripts() -> None:
         ("goal", "speed, target 90%"),
         ("space.width", "1 to 8"),
         ("fixed", "-"),
-        ("trials", "30 of at most 45.0 s each; the budget surely covers 6, more if trials end early"),
+        ("trials", "30 of at most 45 s each; the budget surely covers 6, more if trials end early"),
         ("slots", "2 at once"),
         ("costs", "at most 0.1 GPU-hours"),
         ("takes", "at most 15 min 00 s"),
@@ -125,7 +125,7 @@ def test_the_facts_of_a_plan_are_lines_for_people(name: str, text: str) -> None:
 
 
 def test_a_plan_that_is_covered_says_nothing_of_its_budget() -> None:
-    assert facts(planned())["trials"] == "30 of at most 45.0 s each"
+    assert facts(planned())["trials"] == "30 of at most 45 s each"
 
 
 def warned(plan: Plan, words: str) -> bool:

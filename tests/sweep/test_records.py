@@ -42,6 +42,19 @@ def test_a_failure_is_a_trial_whose_recipe_may_not_be_to_blame(state: TrialState
 
 
 @pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("queued", "queued"),
+        ("target", "reached target"),
+        ("deadline", "out of time"),
+        ("out_of_memory", "out of memory"),
+    ],
+)
+def test_states_are_named_in_words(state: str, words: str) -> None:
+    assert TrialState(state).words == words
+
+
+@pytest.mark.parametrize(
     ("state", "live"), [("pending", True), ("running", True), ("exited", False), ("timeout", False)]
 )
 def test_a_job_lives_while_it_waits_or_runs(state: str, live: bool) -> None:

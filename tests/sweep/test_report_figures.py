@@ -30,7 +30,7 @@ def test_every_measured_trial_is_a_dot_of_its_state() -> None:
     )
     dots = {trace.name: list(zip(trace.x, trace.y, strict=True)) for trace in drawn.data}
     assert dots == {
-        "target": [(4.0, 0.91), (5.0, 0.92)],
+        "reached target": [(4.0, 0.91), (5.0, 0.92)],
         "out of memory": [(2.0, 0.3)],
         "running": [(9.0, 0.4)],
     }

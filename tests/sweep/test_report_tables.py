@@ -45,13 +45,29 @@ def test_a_table_has_a_column_for_every_key_of_a_recipe_and_every_metric() -> No
     assert table["metrics.size"].isna().tolist() == [False, True]
 
 
+def after(epochs: int, planned: int = 7, **recipe: float) -> TrialRecord:
+    """A trial that ended after so many of its planned epochs."""
+    params = {**recipe, "epochs_share": 0.1}
+    return ended(
+        0, epochs=epochs, spec=trial_spec(0, recipe={**recipe, "epochs": planned, "seed": 1}, params=params)
+    )
+
+
 def test_the_recipe_in_one_line_begins_with_the_epochs() -> None:
-    record = waiting(0, recipe={"x": 0.5, "epochs": 7, "seed": 1}, params={"x": 0.5, "epochs_share": 0.1})
-    assert describe_recipe(record) == "7 epochs  x 0.5"
+    assert describe_recipe(after(7, x=0.5)) == "7 epochs, x 0.5"
+
+
+def test_a_trial_that_stopped_before_its_last_epoch_tells_how_many_it_trained() -> None:
+    assert describe_recipe(after(3, x=0.5)) == "3 of 7 epochs, x 0.5"
+
+
+def test_a_trial_that_runs_tells_how_many_epochs_it_has_trained() -> None:
+    record = running(0, epoch(1, 3.0), recipe={"epochs": 7}, params={"epochs_share": 0.1})
+    assert describe_recipe(record) == "1 of 7 epochs"
 
 
 def test_the_recipe_of_a_study_of_epochs_alone_is_the_epochs() -> None:
-    assert describe_recipe(waiting(0, recipe={"epochs": 7}, params={"epochs_share": 0.1})) == "7 epochs"
+    assert describe_recipe(after(7)) == "7 epochs"
 
 
 def test_top_accuracy_ranks_the_most_accurate_first() -> None:

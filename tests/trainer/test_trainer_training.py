@@ -20,7 +20,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.optim import learning_rate
 from trainer.training import choose_device, train
 
-STEPS = 26  # per epoch of the digits, at the default batch of 50 and a tenth held out
+STEPS = 26  # per epoch of the digits, at the default batch of 50 and a tenth held out; the last batch is smaller
 
 
 def recipe(**keys) -> TrainConfig:
@@ -76,16 +76,12 @@ def test_an_image_folder_is_learned(tmp_path):
 
 @pytest.mark.parametrize("batch_size", [7, 1000, 1295])
 def test_every_epoch_sees_every_image_whatever_the_batch(batch_size):
-    context = ScriptedContext()
+    standing_still = {"epochs": 1, "schedule": "constant", "lr": 1e-12}  # the loss is that of the first weights
 
-    train(recipe(epochs=1, batch_size=batch_size, schedule="constant", lr=1e-12), context)
+    train(recipe(**standing_still), usual := ScriptedContext())
+    train(recipe(**standing_still, batch_size=batch_size), other := ScriptedContext())
 
-    (report,) = context.reports
-    untrained = train(
-        recipe(epochs=1, batch_size=50, schedule="constant", lr=1e-12), reference := ScriptedContext()
-    )
-    assert untrained.ended == Ended.COMPLETED
-    assert report.train_loss == pytest.approx(reference.reports[0].train_loss, rel=1e-5)
+    assert other.reports[0].train_loss == pytest.approx(usual.reports[0].train_loss, rel=1e-5)
 
 
 def test_without_a_validation_split_there_is_no_accuracy():
@@ -214,16 +210,21 @@ def test_each_epoch_has_an_order_of_its_own():
 Runner = Callable[[str], tuple[Path, ScriptedContext]]
 
 
+def half(**keys) -> TrainConfig:
+    """Two epochs on half of the digits: 15 steps each, the last batch smaller."""
+    return recipe(epochs=2, validation_fraction=0.5, **keys)
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Runner:
-    """Three epochs of an optimizer without a stop, trained once: their folder, and the context they ran in."""
+    """Runs `half` without a stop, once per optimizer; gives its folder and its context."""
     done: dict[str, tuple[Path, ScriptedContext]] = {}
 
     def run(optimizer: str) -> tuple[Path, ScriptedContext]:
         if optimizer not in done:
-            context = ScriptedContext(tmp_path_factory.mktemp(optimizer))
-            train(recipe(epochs=3, optimizer=optimizer), context)
-            done[optimizer] = (context.folder, context)
+            path = tmp_path_factory.mktemp(optimizer)
+            train(half(optimizer=optimizer), context := ScriptedContext(path))
+            done[optimizer] = (path, context)
         return done[optimizer]
 
     return run
@@ -231,10 +232,10 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Runner:
 
 INTERRUPTIONS = {
     "before the first step": {"checks_before_stop": 0},
-    "in the first epoch": {"checks_before_stop": 10},
+    "in the first epoch": {"checks_before_stop": 7},
     "after the first epoch": {"stop_after": {1: StopReason.INTERRUPTED}},
-    "in the second epoch": {"checks_before_stop": STEPS + 10},
-    "after the last epoch": {"stop_after": {3: StopReason.INTERRUPTED}},
+    "in the second epoch": {"checks_before_stop": 20},
+    "after the last epoch": {"stop_after": {2: StopReason.INTERRUPTED}},
 }
 
 
@@ -243,66 +244,59 @@ INTERRUPTIONS = {
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path, uninterrupted, optimizer, moment
 ):
-    config = recipe(epochs=3, optimizer=optimizer)
-    interrupted = train(config, ScriptedContext(tmp_path, **INTERRUPTIONS[moment]))
+    interrupted = train(half(optimizer=optimizer), ScriptedContext(tmp_path, **INTERRUPTIONS[moment]))
 
-    resumed = train(config, QuietContext(tmp_path))
+    resumed = train(half(optimizer=optimizer), QuietContext(tmp_path))
 
     assert (interrupted.ended, resumed.ended) == (Ended.INTERRUPTED, Ended.COMPLETED)
     assert same(weights(tmp_path), weights(uninterrupted(optimizer)[0]))
 
 
 def test_a_stop_between_steps_is_obeyed_within_the_epoch(tmp_path):
-    result = train(recipe(epochs=3), ScriptedContext(tmp_path, checks_before_stop=STEPS + 10))
+    result = train(half(), ScriptedContext(tmp_path, checks_before_stop=20))
 
     assert (result.ended, result.epochs) == (Ended.INTERRUPTED, 1)
-    assert STEPS < checkpoint(tmp_path)["progress"]["step"] < 2 * STEPS
+    assert 15 < checkpoint(tmp_path)["progress"]["step"] < 30
 
 
 def test_a_resumed_epoch_reports_what_it_would_have_without_the_stop(tmp_path, uninterrupted):
-    config, context = recipe(epochs=3, optimizer="adam"), ScriptedContext(tmp_path)
-    train(config, ScriptedContext(tmp_path, checks_before_stop=STEPS + 10))
+    train(half(optimizer="adam"), ScriptedContext(tmp_path, checks_before_stop=20))
 
-    train(config, context)
+    train(half(optimizer="adam"), context := ScriptedContext(tmp_path))
 
-    expected = uninterrupted("adam")[1].reports[1:]
-    assert [report.epoch for report in context.reports] == [2, 3]
-    assert [report.train_loss for report in context.reports] == [report.train_loss for report in expected]
-    assert [report.lr for report in context.reports] == [report.lr for report in expected]
-    assert [report.validation_accuracy for report in context.reports] == [
-        report.validation_accuracy for report in expected
-    ]
+    (resumed,), (_, expected) = context.reports, uninterrupted("adam")[1].reports
+    assert resumed.epoch == expected.epoch == 2
+    assert (resumed.train_loss, resumed.lr) == (expected.train_loss, expected.lr)
+    assert resumed.validation_loss == expected.validation_loss
 
 
-def test_a_run_interrupted_at_every_turn_ends_with_the_same_weights(tmp_path, uninterrupted):
-    config, attempts = recipe(epochs=3, optimizer="nesterov"), 0
-    while train(config, ScriptedContext(tmp_path, checks_before_stop=9)).ended == Ended.INTERRUPTED:
-        attempts += 1
+def test_a_run_interrupted_again_and_again_ends_with_the_same_weights(tmp_path, uninterrupted):
+    interruptions = 0
+    while train(half(), ScriptedContext(tmp_path, checks_before_stop=4)).ended == Ended.INTERRUPTED:
+        interruptions += 1
 
-    assert attempts > 5
+    assert interruptions > 3
     assert same(weights(tmp_path), weights(uninterrupted("nesterov")[0]))
 
 
 def test_a_run_that_dies_goes_on_from_its_last_epoch(tmp_path, uninterrupted):
-    config, context = recipe(epochs=3, optimizer="adam"), ScriptedContext(tmp_path)
     with pytest.raises(RuntimeError, match="the process dies here"):
-        train(config, ScriptedContext(tmp_path, crash_at_check=STEPS + 10))
+        train(half(optimizer="adam"), ScriptedContext(tmp_path, crash_at_check=20))
 
-    train(config, context)
+    train(half(optimizer="adam"), context := ScriptedContext(tmp_path))
 
-    assert [report.epoch for report in context.reports] == [2, 3]
+    assert [report.epoch for report in context.reports] == [2]
     assert same(weights(tmp_path), weights(uninterrupted("adam")[0]))
 
 
-@pytest.mark.parametrize(("epochs_before", "epoch_after"), [(2, 2), (1, 1)])
-def test_a_damaged_checkpoint_costs_one_epoch(tmp_path, uninterrupted, epochs_before, epoch_after):
-    config, context = recipe(epochs=3, optimizer="sgd"), ScriptedContext(tmp_path)
-    train(config, ScriptedContext(tmp_path, stop_after={epochs_before: StopReason.INTERRUPTED}))
+@pytest.mark.parametrize(("epochs_before", "epochs_after"), [(1, [1, 2]), (2, [2])])
+def test_a_damaged_checkpoint_costs_one_epoch(tmp_path, uninterrupted, epochs_before, epochs_after):
+    train(half(optimizer="sgd"), ScriptedContext(tmp_path, stop_after={epochs_before: StopReason.INTERRUPTED}))
     (tmp_path / NAME).write_bytes((tmp_path / NAME).read_bytes()[:1000])
 
-    train(config, context)
+    train(half(optimizer="sgd"), context := ScriptedContext(tmp_path))
 
-    assert context.reports[0].epoch == epoch_after
+    assert [report.epoch for report in context.reports] == epochs_after
     assert same(weights(tmp_path), weights(uninterrupted("sgd")[0]))
 
 
@@ -326,13 +320,14 @@ def test_the_test_set_of_a_finished_run_can_be_measured_later(tmp_path):
 
 
 def test_seconds_count_the_attempts_before(tmp_path):
-    first = train(recipe(epochs=3), ScriptedContext(tmp_path, checks_before_stop=STEPS + 10))
+    first = train(half(), ScriptedContext(tmp_path, checks_before_stop=20))
 
-    second = train(recipe(epochs=3), context := ScriptedContext(tmp_path))
+    second = train(half(), context := ScriptedContext(tmp_path))
 
-    assert first.train_seconds < context.reports[0].train_seconds < second.train_seconds
-    assert first.wall_seconds < context.reports[0].wall_seconds < second.wall_seconds
-    assert first.eval_seconds < second.eval_seconds
+    (report,) = context.reports
+    assert first.train_seconds < report.train_seconds <= second.train_seconds
+    assert first.wall_seconds < report.wall_seconds < second.wall_seconds
+    assert 0 < first.eval_seconds < second.eval_seconds
 
 
 @pytest.mark.parametrize(
@@ -380,15 +375,13 @@ def test_only_runs_that_come_to_an_end_measure_the_test_set(reason, measured):
     assert (result.test_accuracy is not None) == measured
 
 
-@pytest.mark.parametrize(
-    "keys", [{}, {"test": True}, {"batch_size": 400}, {"batch_size": 1}, {"optimizer": "adam"}]
-)
+@pytest.mark.parametrize("keys", [{}, {"test": True}, {"batch_size": 400}, {"batch_size": 1}])
 def test_a_run_returns_by_its_deadline_with_an_accuracy(keys):
-    deadline = time.monotonic() + 1.5
+    deadline = time.monotonic() + 1
 
     result = train(recipe(epochs=100_000, **keys), QuietContext(deadline=deadline))
 
-    assert time.monotonic() < deadline + 1
+    assert time.monotonic() < deadline + 2  # a busy machine may hold it up
     assert result.ended == Ended.DEADLINE
     assert result.accuracy is not None
     assert (result.test_accuracy is not None) == ("test" in keys)
@@ -406,10 +399,10 @@ def test_a_deadline_far_away_does_not_end_the_run():
 
 
 def test_a_run_that_meets_its_deadline_leaves_the_checkpoint_of_its_last_epoch(tmp_path):
-    result = train(recipe(epochs=100_000), QuietContext(tmp_path, deadline=time.monotonic() + 1.5))
+    result = train(recipe(epochs=100_000), QuietContext(tmp_path, deadline=time.monotonic() + 2))
 
     assert result.epochs >= 1
-    assert checkpoint(tmp_path)["progress"]["step"] == result.epochs * STEPS
+    assert checkpoint(tmp_path)["progress"]["step"] // STEPS == result.epochs
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
