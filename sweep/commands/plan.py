@@ -40,9 +40,7 @@ def plan(
 
 
 def _samples(made: Plan) -> Table:
-    table = Table(
-        title="Sample proposals", title_justify="left", box=None, padding=(0, 2, 0, 0), header_style="dim"
-    )
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     rows: list[dict[str, Any]] = made.samples
     for key in rows[0]:
         table.add_column(key)

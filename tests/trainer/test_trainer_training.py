@@ -194,14 +194,25 @@ def test_another_seed_gives_other_weights(tmp_path, key):
     assert not same(one, two)
 
 
-def test_each_epoch_has_an_order_of_its_own():
-    reports = []
-    for epochs in (1, 2):
-        train(recipe(epochs=epochs, batch_size=1000, schedule="constant", lr=0.1), context := ScriptedContext())
-        reports.append([report.train_loss for report in context.reports])
+def test_each_epoch_has_an_order_of_its_own(tmp_path):
+    config = recipe(epochs=2, validation_fraction=0.5, schedule="constant", lr=1e-12)
+    sums = {}  # of the losses of an epoch's first images, by the steps of the run; the weights stand still
+    while train(config, ScriptedContext(tmp_path, checks_before_stop=1)).ended == Ended.INTERRUPTED:
+        progress = checkpoint(tmp_path)["progress"]
+        sums[progress["step"]] = progress["loss_sum"]
 
-    assert reports[0][0] == reports[1][0]
-    assert reports[1][0] != reports[1][1]
+    pairs = [(sums[step], sums[step + 15]) for step in range(1, 15) if step in sums and step + 15 in sums]
+    assert len(pairs) > 3
+    assert all(first != pytest.approx(second, rel=1e-6) for first, second in pairs)
+
+
+def test_a_longer_run_begins_like_a_shorter_one():
+    losses = []
+    for epochs in (1, 2):
+        train(recipe(epochs=epochs, schedule="constant"), context := ScriptedContext())
+        losses.append(context.reports[0].train_loss)
+
+    assert losses[0] == losses[1]
 
 
 # Going on
