@@ -77,8 +77,12 @@ class Driver:
         for number in self.search.reconcile(self.trials):
             self.events.write("abandoned", trial=number, why="the driver died before it was written down")
         told = {line.get("trial") for line in files.read_lines(self.paths.events) if line.get("event") == "told"}
-        for record in self.trials.values():  # ended while no driver was there, or told just before it died
-            if record.outcome is not None and record.number not in told:
+        for record in self.trials.values():
+            if record.outcome is None:
+                continue
+            if record.number in told:
+                self.search.tell(record)  # in case the storage was lost; else it has heard
+            else:  # ended while no driver was there
                 self.settle(record, record.outcome)
         states = self.launcher.poll(self.bundles_in_flight())
         for name, state in states.items():

@@ -71,7 +71,7 @@ def find_run(study: str | None, runs: Path) -> RunPaths:
 
 def open_run(paths: RunPaths) -> Run:
     """Read a run folder; touches nothing."""
-    spec = toml_files.load_study(str(paths.study))
+    spec = toml_files.load_frozen_study(paths.study)
     profile = toml_files.load_profile(str(paths.profile))
     jobs = load_jobs(paths)
     return Run(paths, spec, profile, jobs, load_trials(paths, jobs))
@@ -107,7 +107,7 @@ def check_data(spec: StudySpec) -> str:
     from trainer.cache import prepare
     from trainer.config import TrainConfig
 
-    given = TrainConfig.model_validate({**spec.fixed})
+    given = TrainConfig.model_validate(spec.fixed)
     info = prepare(given.dataset, given.data_dir)
     train_count = info.train_count - round(given.validation_fraction * info.train_count)
     parameter = spec.space.get("batch_size")
@@ -158,7 +158,7 @@ def change_limits(paths: RunPaths, changes: Sequence[str]) -> None:
             "launch another study for a new space or goal"
         )
     if for_study:
-        toml_files.save(paths.study, toml_files.load_study(str(paths.study), for_study))
+        toml_files.save(paths.study, toml_files.load_frozen_study(paths.study, for_study))
     if for_profile:
         toml_files.save(paths.profile, toml_files.load_profile(str(paths.profile), for_profile))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
 
 from sweep.durations import Seconds
 from sweep.space import Budgeted, Choices, Ordinal, Parameter, Range
@@ -15,6 +15,10 @@ JOB_OVERHEAD_SECONDS = 15.0
 
 # A job is asked for and charged up to this much more than its trial's limit: process start and end.
 JOB_OVERHEAD_SECONDS = 15.0
+
+# Validation context for the copy in a run folder: it was checked when it was launched, and reading it must not
+# import the trainer.
+FROZEN = {"frozen": True}
 
 SamplerName = Literal["auto", "gp", "tpe", "random"]
 
@@ -65,7 +69,9 @@ class StudySpec(BaseModel):
     space: dict[str, Parameter] = Field(min_length=1, description="keys of the recipe that are searched")
 
     @model_validator(mode="after")
-    def _check_recipe(self) -> StudySpec:
+    def _check_recipe(self, info: ValidationInfo) -> StudySpec:
+        if info.context == FROZEN:
+            return self
         problems = [f"{key} is in both [fixed] and [space]" for key in self.fixed.keys() & self.space.keys()]
         problems += [
             f"space.{key}: up_to is for epochs only"

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from sweep.errors import StudyFileError
 from sweep.profile import Profile
-from sweep.spec import StudySpec
+from sweep.spec import FROZEN, StudySpec
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -24,6 +24,11 @@ def load_study(name: str, changes: list[str] | None = None) -> StudySpec:
         StudyFileError: it is missing or breaks its rules; the message lists every mistake.
     """
     return _load(StudySpec, find_file(name, "studies"), changes or [])
+
+
+def load_frozen_study(path: Path, changes: list[str] | None = None) -> StudySpec:
+    """The study file of a run folder; its trainer is not asked again. Raises as `load_study` does."""
+    return _load(StudySpec, path, changes or [], FROZEN)
 
 
 def load_profile(name: str, changes: list[str] | None = None) -> Profile:
@@ -68,7 +73,7 @@ def find_file(name: str, kind: str) -> Path:
     )
 
 
-def _load(kind: type[Model], path: Path, changes: list[str]) -> Model:
+def _load(kind: type[Model], path: Path, changes: list[str], context: dict[str, bool] | None = None) -> Model:
     try:
         data = tomllib.loads(path.read_text())
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -76,7 +81,7 @@ def _load(kind: type[Model], path: Path, changes: list[str]) -> Model:
     for change in changes:
         apply_change(data, change)
     try:
-        return kind.model_validate(data)
+        return kind.model_validate(data, context=context)
     except ValidationError as error:
         mistakes = [line for mistake in error.errors() for line in _describe(kind, mistake)]
         shown = "\n".join(f"  {line}" for line in mistakes)

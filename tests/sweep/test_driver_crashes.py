@@ -7,8 +7,11 @@ import os
 import signal
 from pathlib import Path
 
+import optuna
 import pytest
 from driving import Driver, events, results, sweep, told, wait_until, workers, write_study
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from sweep.driver import Driver as StudyDriver
 from sweep.events import EventLog
@@ -157,6 +160,17 @@ def test_a_lost_journal_is_rebuilt_from_the_trial_folders(tmp_path):
     assert sweep("resume", "--set", "limits.trials=5").returncode == 0
     assert set(results(RUN)) == {0, 1, 2, 3, 4}
     assert all_told_once(5)
+    storage = JournalStorage(JournalFileBackend(str(RUN / "journal.log")))
+    trials = optuna.load_study(study_name="sleepy", storage=storage).get_trials()
+    assert [trial.value for trial in trials] == [result["accuracy"] for result in results(RUN).values()]
+
+
+def test_status_and_report_do_not_need_the_trainer(tmp_path):
+    assert sweep("launch", write_study(tmp_path, trials=1)).returncode == 0
+    study = RUN / "study.toml"
+    study.write_text(study.read_text().replace("sleepers:sleep", "gone_since:sleep"))
+    assert sweep("status").returncode == 0
+    assert sweep("report").returncode == 0
 
 
 def test_a_retry_goes_on_from_the_checkpoint(tmp_path):
