@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 
 import torch
 from torch import nn
@@ -43,10 +46,34 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     return peak * 0.5 * (1 + math.cos(math.pi * progress))
 
 
+def skip_compiler_import() -> None:
+    """Keep `torch.optim` from importing torch's compiler, a second per process, only to exclude itself from it.
+
+    torch wraps some optimizer methods so that their first call imports `torch._dynamo` and remembers the excluded
+    method in an attribute. Nothing here is compiled, so the method itself is remembered. Where torch does without
+    the wrapper this does nothing.
+    """
+    if "torch._dynamo" not in sys.modules:
+        for method in vars(torch.optim.Optimizer).values():
+            plain = getattr(method, "__wrapped__", None)
+            if plain is not None:
+                setattr(plain, "__dynamo_disable", plain)
+
+
+def plain_step(optimizer: torch.optim.Optimizer) -> Callable[[], None]:
+    """The optimizer's step without the wrappers for hooks, profiler and compiler, which cost time at every call.
+
+    The wrappers also import the compiler, see `skip_compiler_import`.
+    """
+    step = inspect.unwrap(type(optimizer).step)
+    return functools.partial(torch.no_grad()(step), optimizer)
+
+
 def make_optimizer(
     config: TrainConfig, parameters: Iterable[nn.Parameter], device: torch.device
 ) -> torch.optim.Optimizer:
     """The recipe's optimizer; one fused kernel per step where the device has it."""
+    skip_compiler_import()
     parameters = list(parameters)
     lr, decay = peak_lr(config), config.weight_decay
     fused = device.type in ("cpu", "cuda")

@@ -17,7 +17,7 @@ from trainer.data import TrainingData, load_data
 from trainer.errors import ConfigError
 from trainer.evaluation import evaluate
 from trainer.models import make_model
-from trainer.optim import learning_rate, make_optimizer
+from trainer.optim import learning_rate, make_optimizer, plain_step
 
 LOSS_CHECK_STEPS = 500  # reading the loss waits for the device, so not at every step
 
@@ -80,6 +80,7 @@ class TrainingRun:
         self.config, self.context, self.data, self.device, self.began = config, context, data, device, began
         self.model = make_model(config.model, data.train.images, len(data.classes)).to(device)
         self.optimizer = make_optimizer(config, self.model.parameters(), device)
+        self.optimizer_step = plain_step(self.optimizer)
         self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.steps = self.steps_per_epoch * config.epochs
         self.progress = Progress()
@@ -121,7 +122,7 @@ class TrainingRun:
             self.optimizer.zero_grad(set_to_none=True)
             loss = functional.cross_entropy(self.model(images), labels)
             loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
-            self.optimizer.step()
+            self.optimizer_step()
             loss_sum += loss.detach() * len(labels)
             progress.step += 1
             if progress.step % LOSS_CHECK_STEPS == 0 and not math.isfinite(float(loss_sum)):
