@@ -99,3 +99,13 @@ def test_gpus_that_the_variable_hides_are_not_handed_out(monkeypatch: pytest.Mon
     monkeypatch.setattr(profile_module, "count_gpus", lambda: 4)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert here().gpu_ids() == []
+
+
+@pytest.mark.parametrize(
+    ("slots", "standby", "started_ahead"),
+    [(8, "auto", 2), (3, "auto", 0), (3, 5, 5), (8, 0, 0), ("auto", "auto", 2)],
+)
+def test_jobs_are_started_ahead_one_for_every_four_slots_or_as_told(
+    slots: int | str, standby: int | str, started_ahead: int
+) -> None:
+    assert here(slots=slots, standby=standby).standby_count() == started_ahead

@@ -147,9 +147,6 @@ def test_a_journal_that_is_damaged_before_its_end_is_set_aside_and_rebuilt(journ
     assert aside.read_bytes() == b"".join(lines)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only trials without a `told` event are told, so a rebuilt study learns nothing"
-)
 def test_a_driver_tells_a_rebuilt_study_what_it_told_the_old_one(tmp_path: Path) -> None:
     search = Search(SPEC, tmp_path / "first.log")
     records = [told(search), told(search)]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from sweep.errors import StudyFileError
 from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
-from sweep.toml_files import builtin_names, load_study
+from sweep.toml_files import builtin_names, load_frozen_study, load_study, save
 
 
 def mistakes(*changes: str) -> list[str]:
@@ -121,7 +123,10 @@ def test_gpu_hours_must_cover_one_trial_with_its_start_and_end() -> None:
     limits = ["limits.trial=345", "limits.gpu_hours=0.1"]
     assert load_study("quickstart", limits).limits.gpu_hours == 0.1
     (line,) = mistakes("limits.trial=345", "limits.gpu_hours=0.099")
-    assert line.startswith("limits: gpu_hours must cover one trial of 345 s")
+    assert (
+        line
+        == "limits: gpu_hours must cover one trial of 345 s and 15 s for its start and end, 0.1 in all; got 0.099"
+    )
 
 
 def test_several_mistakes_are_told_at_once() -> None:
@@ -180,6 +185,22 @@ def test_a_key_named_like_a_kind_of_parameter_is_named_in_full() -> None:
 )
 def test_trials_get_seeds_of_their_own_unless_the_study_sets_them(changes: list[str], given: bool) -> None:
     assert load_study("quickstart", changes).takes_seed is given
+
+
+def test_the_copy_in_a_run_folder_is_read_without_its_trainer(tmp_path: Path) -> None:
+    save(tmp_path / "study.toml", load_study("quickstart", ["trainer='sleepers:sleep'"]))
+    text = (tmp_path / "study.toml").read_text().replace("sleepers:sleep", "gone:train")
+    (tmp_path / "study.toml").write_text(text)
+    assert load_frozen_study(tmp_path / "study.toml").trainer == "gone:train"
+    with pytest.raises(StudyFileError, match="gone:train"):
+        load_study("study.toml")
+
+
+def test_a_change_of_the_copy_in_a_run_folder_is_checked(tmp_path: Path) -> None:
+    save(tmp_path / "study.toml", load_study("quickstart"))
+    assert load_frozen_study(tmp_path / "study.toml", ["limits.trials=99"]).limits.trials == 99
+    with pytest.raises(StudyFileError, match=r"limits\.trials"):
+        load_frozen_study(tmp_path / "study.toml", ["limits.trials=0"])
 
 
 def test_a_trainer_that_takes_any_mapping_may_get_any_key() -> None:

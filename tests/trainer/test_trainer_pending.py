@@ -12,8 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from pydantic import ValidationError
-from torch import nn
-from trainer_helpers import ScriptedContext, flat, make_imagefolder, make_mnist, save_image
+from trainer_helpers import ScriptedContext, SlowNet, flat, make_imagefolder, make_mnist, save_image
 
 from trainer import Ended, StopReason, TrainResult
 from trainer.__main__ import main, make_parser, verdict
@@ -21,26 +20,18 @@ from trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.errors import DataError, TrainerError
-from trainer.models import MODELS, ConvNet
+from trainer.models import MODELS
 from trainer.sources import find_source
 from trainer.training import train
 
 CPU = torch.device("cpu")
 
 
-class SlowNet(ConvNet):
-    """A network that takes half a second per training step, as a large batch does."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        if self.training:
-            time.sleep(0.5)
-        return nn.Sequential.forward(self, images)
-
-
 @pytest.mark.xfail(strict=True, reason="a step is only measured in epochs of three steps or more")
 @pytest.mark.parametrize("batch_size", [1295, 648])
 def test_a_run_of_one_or_two_steps_per_epoch_returns_by_its_deadline(batch_size, monkeypatch):
     monkeypatch.setitem(MODELS, "convnet", SlowNet)
+    monkeypatch.setattr(SlowNet, "training_seconds", 0.5)
     deadline = time.monotonic() + 2.75
 
     result = train(TrainConfig(epochs=1000, batch_size=batch_size), QuietContext(deadline=deadline))

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 import torch
-from trainer_helpers import ScriptedContext, files_below, make_imagefolder
+from trainer_helpers import ScriptedContext, SlowNet, files_below, make_imagefolder
 
 from trainer import Ended, StopReason
 from trainer.checkpoint import NAME, load_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.errors import ConfigError, DataError
+from trainer.models import MODELS
 from trainer.optim import learning_rate
 from trainer.training import choose_device, train
 
@@ -197,7 +198,8 @@ def test_another_seed_gives_other_weights(tmp_path, key):
 def test_each_epoch_has_an_order_of_its_own(tmp_path):
     config = recipe(epochs=2, validation_fraction=0.5, schedule="constant", lr=1e-12)
     sums = {}  # of the losses of an epoch's first images, by the steps of the run; the weights stand still
-    while train(config, ScriptedContext(tmp_path, checks_before_stop=1)).ended == Ended.INTERRUPTED:
+    for _ in range(30):
+        train(config, ScriptedContext(tmp_path, checks_before_stop=1))
         progress = checkpoint(tmp_path)["progress"]
         sums[progress["step"]] = progress["loss_sum"]
 
@@ -282,11 +284,10 @@ def test_a_resumed_epoch_reports_what_it_would_have_without_the_stop(tmp_path, u
 
 
 def test_a_run_interrupted_again_and_again_ends_with_the_same_weights(tmp_path, uninterrupted):
-    interruptions = 0
-    while train(half(), ScriptedContext(tmp_path, checks_before_stop=4)).ended == Ended.INTERRUPTED:
-        interruptions += 1
+    attempts = [train(half(), ScriptedContext(tmp_path, checks_before_stop=4)).ended for _ in range(15)]
 
-    assert interruptions > 3
+    assert attempts[:5] == [Ended.INTERRUPTED] * 5
+    assert attempts[-1] == Ended.COMPLETED
     assert same(weights(tmp_path), weights(uninterrupted("nesterov")[0]))
 
 
@@ -396,6 +397,17 @@ def test_a_run_returns_by_its_deadline_with_an_accuracy(keys):
     assert result.ended == Ended.DEADLINE
     assert result.accuracy is not None
     assert (result.test_accuracy is not None) == ("test" in keys)
+
+
+def test_a_run_leaves_time_for_its_last_evaluation(monkeypatch):
+    monkeypatch.setitem(MODELS, "convnet", SlowNet)
+    monkeypatch.setattr(SlowNet, "evaluation_seconds", 0.8)
+    deadline = time.monotonic() + 3
+
+    result = train(recipe(epochs=100_000), QuietContext(deadline=deadline))
+
+    assert time.monotonic() < deadline
+    assert result.ended == Ended.DEADLINE
 
 
 def test_a_deadline_already_past_leaves_no_time_to_train():

@@ -7,15 +7,18 @@ import os
 import resource
 import signal
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
 
 from trainer import EpochReport, StopReason
+from trainer.models import ConvNet
 
 
 def save_image(path: Path, pixels: np.ndarray) -> None:
@@ -81,6 +84,17 @@ class ScriptedContext:
             raise self.error
         stop = self.checks_before_stop is not None and self.checks > self.checks_before_stop
         return self.reason if stop else None
+
+
+class SlowNet(ConvNet):
+    """A network that takes its time over every batch, in training or in evaluation."""
+
+    training_seconds = 0.0
+    evaluation_seconds = 0.0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        time.sleep(self.training_seconds if self.training else self.evaluation_seconds)
+        return super().forward(images)
 
 
 @contextmanager

@@ -1,0 +1,220 @@
+"""What runs inside a job: claim a trial, train it, publish its result."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from sweep_builders import epoch, outcome, trial_spec, waiting, write_trial
+
+from sweep.files import append_line, publish, to_json
+from sweep.history import read_outcome, read_progress
+from sweep.paths import RunPaths, TrialPaths
+from sweep.records import TrialRecord, TrialState, as_json
+from sweep.worker import InterruptFlag, TrialContext, run_trial
+from trainer.context import StopReason
+
+
+@pytest.fixture
+def interrupt() -> Iterator[InterruptFlag]:
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGUSR2)}
+    yield InterruptFlag()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def trial(tmp_path: Path) -> TrialPaths:
+    """The folder of trial 0, of three quick epochs."""
+    return written(tmp_path, recipe={"x": 0.3, "seconds": 0.0, "epochs": 3}, stop_at=None)
+
+
+def written(folder: Path, **changes: Any) -> TrialPaths:
+    paths = RunPaths(folder / "run")
+    write_trial(paths, TrialRecord(trial_spec(0, **changes)))
+    return paths.trial(0)
+
+
+def trained_by(folder: Path, body: str, name: str) -> TrialPaths:
+    """A trial of a function with this body, in a module of its own."""
+    text = dedent(
+        """
+        import dataclasses, os, signal
+        from trainer import Ended, EpochReport, StopReason, TrainResult
+        RESULT = TrainResult(Ended.COMPLETED, 1, 0.5, 1.0, 2.0)
+        def train(config, context):
+        """
+    )
+    (folder / f"{name}.py").write_text(text + f"    {body}\n")
+    return written(folder, trainer=f"{name}:train")
+
+
+def test_a_trial_that_was_trained_has_its_epochs_and_its_result(
+    trial: TrialPaths, interrupt: InterruptFlag
+) -> None:
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert (result.state, result.attempt, result.epochs, result.accuracy) == (TrialState.COMPLETED, 1, 3, 1.0)
+    assert [report.epoch for report in read_progress(trial.progress)] == [1, 2, 3]
+
+
+def test_a_trial_is_claimed_by_the_process_that_runs_it(trial: TrialPaths, interrupt: InterruptFlag) -> None:
+    run_trial(trial, 2, interrupt)
+    claimed = json.loads(trial.claim(2).read_text())
+    assert (claimed["attempt"], claimed["pid"]) == (2, os.getpid())
+
+
+def test_an_attempt_that_somebody_claimed_is_left_to_them(trial: TrialPaths, interrupt: InterruptFlag) -> None:
+    publish(trial.claim(1), "{}")
+    run_trial(trial, 1, interrupt)
+    assert read_outcome(trial) is None
+    assert not trial.progress.exists()
+
+
+def test_an_attempt_that_the_site_requeued_is_run_again(
+    trial: TrialPaths, interrupt: InterruptFlag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(trial.claim(1), "{}")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    run_trial(trial, 1, interrupt)
+    assert read_outcome(trial) is not None
+
+
+def test_a_trial_that_is_decided_is_not_run_again(trial: TrialPaths, interrupt: InterruptFlag) -> None:
+    publish(trial.result, to_json(as_json(outcome("pruned"))))
+    run_trial(trial, 1, interrupt)
+    assert not trial.claim(1).exists()
+    assert read_outcome(trial) == outcome("pruned")
+
+
+def test_a_trial_stops_at_the_target(tmp_path: Path, interrupt: InterruptFlag) -> None:
+    trial = written(tmp_path, recipe={"x": 0.3, "seconds": 0.0, "epochs": 3}, stop_at=0.9)
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert (result.state, result.epochs) == (TrialState.TARGET, 1)
+
+
+def test_a_trial_that_is_told_to_leave_has_no_result_yet(trial: TrialPaths, interrupt: InterruptFlag) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    run_trial(trial, 1, interrupt)
+    assert read_outcome(trial) is None
+    assert len(read_progress(trial.progress)) == 1
+
+
+def test_a_trial_whose_stop_file_is_there_is_pruned(trial: TrialPaths, interrupt: InterruptFlag) -> None:
+    trial.stop.touch()
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert result.state == TrialState.PRUNED
+
+
+@pytest.mark.parametrize(
+    ("body", "state", "detail"),
+    [
+        ("raise ValueError('no such layer')", TrialState.FAILED, "ValueError: no such layer"),
+        ("raise MemoryError", TrialState.OUT_OF_MEMORY, "MemoryError"),
+        ("raise type('OutOfMemoryError', (RuntimeError,), {})('GPU')", TrialState.OUT_OF_MEMORY, "GPU"),
+        ("return config['missing']", TrialState.FAILED, "KeyError: 'missing'"),
+    ],
+)
+def test_an_exception_is_the_outcome_of_a_trial(
+    tmp_path: Path, interrupt: InterruptFlag, body: str, state: TrialState, detail: str
+) -> None:
+    trial = trained_by(tmp_path, body, f"raises_{abs(hash(body))}")
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert result.state == state
+    assert detail in result.detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "return None",
+        "return 0.97",
+        "return dataclasses.replace(RESULT, metrics={'area': object()})",
+        "return dataclasses.replace(RESULT, ended='done')",
+    ],
+)
+@pytest.mark.xfail(
+    strict=True, reason="raised outside of the try: the process dies, and the trial is lost, not failed"
+)
+def test_a_function_that_returns_no_usable_result_has_failed(
+    tmp_path: Path, interrupt: InterruptFlag, body: str
+) -> None:
+    trial = trained_by(tmp_path, body, f"returns_{abs(hash(body))}")
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert result.state == TrialState.FAILED
+
+
+def test_numbers_that_are_not_finite_are_published_as_unknown(tmp_path: Path, interrupt: InterruptFlag) -> None:
+    body = "return dataclasses.replace(RESULT, accuracy=float('nan'), metrics={'loss': float('inf')})"
+    trial = trained_by(tmp_path, body, "not_finite")
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert (result.accuracy, result.metrics) == (None, {"loss": None})
+
+
+def test_time_that_earlier_attempts_used_is_taken_from_the_limit(
+    trial: TrialPaths, interrupt: InterruptFlag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_line(trial.progress, as_json(epoch(1, 45.0)))  # of the 60 seconds
+    seen: list[float] = []
+    monkeypatch.setattr("sleepers.sleep", lambda config, context: seen.append(context.deadline) or interrupted())
+    began = time.monotonic()
+    run_trial(trial, 1, interrupt)
+    (deadline,) = seen
+    assert began + 15.0 <= deadline <= time.monotonic() + 15.0
+
+
+def interrupted() -> Any:
+    from trainer import Ended, TrainResult
+
+    return TrainResult(Ended.INTERRUPTED, 0, None, 0.0, 0.0)
+
+
+def context_of(trial: TrialPaths, interrupt: InterruptFlag, stop_at: float | None = 0.9) -> TrialContext:
+    return TrialContext(trial, waiting(0, stop_at=stop_at).spec, 0.0, interrupt)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "stop_at", "answer"),
+    [
+        (0.9, 0.9, StopReason.TARGET),
+        (0.89, 0.9, None),
+        (None, 0.9, None),
+        (0.99, None, None),
+    ],
+)
+def test_a_report_is_answered_at_the_target(
+    trial: TrialPaths,
+    interrupt: InterruptFlag,
+    accuracy: float | None,
+    stop_at: float | None,
+    answer: StopReason | None,
+) -> None:
+    context = context_of(trial, interrupt, stop_at)
+    assert context.report(epoch(1, 5.0, accuracy)) == answer
+    assert read_progress(trial.progress) == (epoch(1, 5.0, accuracy),)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])
+def test_a_signal_is_answered_at_once(trial: TrialPaths, interrupt: InterruptFlag, number: signal.Signals) -> None:
+    context = context_of(trial, interrupt)
+    assert context.stop_requested() is None
+    os.kill(os.getpid(), number)
+    assert context.stop_requested() == StopReason.INTERRUPTED
