@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # imported when called, so that `import sweep` stays quick
-    from sweep.report import Report
+    from sweep.reporting import Report
 
 Folder = str | os.PathLike[str]
 
@@ -33,7 +33,7 @@ def launch(
     """
     from sweep.run import check_data, create_run, drive, read_files, runs_folder
 
-    spec, site = read_files(str(study), str(profile), _as_text(changes))
+    spec, site = read_files(str(study), str(profile), changes or {})
     check_data(spec)
     paths = create_run(spec, site, runs_folder(runs))
     drive(paths, "launched", lambda driver: None)
@@ -45,24 +45,13 @@ def resume(run: Folder, changes: Mapping[str, Any] | None = None) -> Path:
     from sweep.run import drive, find_run
 
     paths = find_run(str(run), Path())
-    drive(paths, "resumed", lambda driver: None, _as_text(changes))
+    drive(paths, "resumed", lambda driver: None, changes or {})
     return paths.root
 
 
 def report(run: Folder) -> Report:
     """Write the report of a run folder; the tables come back as DataFrames."""
-    from sweep.report import write_report
+    from sweep.reporting import write_report
     from sweep.run import find_run, open_run
 
     return write_report(open_run(find_run(str(run), Path())))
-
-
-def _as_text(changes: Mapping[str, Any] | None) -> list[str]:
-    return [
-        f"{key}={value!r}" if isinstance(value, str) else f"{key}={_toml(value)}"
-        for key, value in (changes or {}).items()
-    ]
-
-
-def _toml(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

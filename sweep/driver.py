@@ -28,7 +28,7 @@ from sweep.records import (
 )
 from sweep.search import Search, SpaceExhaustedError
 from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
-from sweep.walltime import WalltimeModel, fit, timings
+from sweep.walltime import batch_size_of, fit_all
 
 BREAKER_FAILURES = 5  # in a row, before anything else is submitted
 LEAST_SHARE = 0.1  # of the trial limit: a shorter rest of a budget is not worth a trial
@@ -40,7 +40,7 @@ class Ending(StrEnum):
     TRIALS = "all trials are done"
     GPU_HOURS = "the GPU-hours are spent"
     WALLTIME = "the walltime is over"
-    SPACE = "every recipe of the space that fits the limit has been tried"
+    SPACE = "no new recipe that fits the limit is left"
     STOPPED = "stopped on request"
 
 
@@ -57,6 +57,7 @@ class Driver:
         self.began = time.monotonic()
         self.no_more: Ending | None = None  # why no new trial is proposed
         self.failures_in_a_row = 0
+        self.exhausted: tuple[int, Ending] | None = None  # jobs in flight when the search found nothing new
 
     def run(self, poll_seconds: float, on_step: Callable[[Driver], None]) -> Ending:
         """Drive until the study is over.
@@ -232,16 +233,21 @@ class Driver:
 
     def propose(self, limit_seconds: float) -> TrialRecord | None:
         """Ask for a trial and write it down before anything runs."""
+        if self.exhausted and self.exhausted[0] == len(self.bundles_in_flight()):
+            self.no_more = self.exhausted[1]  # nothing has ended since, so asking again would find nothing new
+            return None
         ending, self.no_more = self.no_more, None
-        model = self.walltime_model()
+        models = fit_all(self.trials.values())
         try:
-            number, params, recipe = self.search.ask(model, limit_seconds)
+            number, params, recipe = self.search.ask(models, limit_seconds)
         except SpaceExhaustedError:
             self.no_more = ending or Ending.SPACE
+            self.exhausted = (len(self.bundles_in_flight()), self.no_more)
             return None
+        model = models.get(recipe.get("model"))
         predicted = None
-        if model is not None and "epochs" in recipe:
-            predicted = model.trial_seconds(float(recipe.get("batch_size", 1)), int(recipe["epochs"]))
+        if model is not None and isinstance(recipe.get("epochs"), int):
+            predicted = model.trial_seconds(batch_size_of(recipe), recipe["epochs"])
         spec = TrialSpec(
             number=number,
             trainer=self.spec.trainer,
@@ -282,6 +288,3 @@ class Driver:
     def elapsed_seconds(self) -> float:
         """How long the study has been driven, over all sessions."""
         return self.driven_before + time.monotonic() - self.began
-
-    def walltime_model(self) -> WalltimeModel | None:
-        return fit(timings(self.trials.values(), self.spec.fixed.get("model")))

@@ -1,4 +1,4 @@
-"""Durations and counts as people write and read them."""
+"""Durations and shares as people write and read them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,18 @@ def parse_seconds(value: Any) -> float:
 
 def show_seconds(seconds: float) -> str:
     """A duration for people: 8.3 s, 12 min 05 s, 3 h 20 min."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{round(seconds, 1):g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
         return f"{minutes} min {rest:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
+
+
+def show_percent(share: float) -> str:
+    """A share such as a target, without digits it does not have: 60%, 97.5%."""
+    return f"{100 * share:.4g}%"
 
 
 Seconds = Annotated[float, BeforeValidator(parse_seconds), Field(gt=0, allow_inf_nan=False)]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from sweep.files import append_line, read_lines
 
 SESSION_STARTS = ("launched", "resumed")
+SESSION_ENDS = ("ended", "detached", "breaker")
 
 
 class EventLog:
@@ -23,15 +23,14 @@ class EventLog:
 
 
 def driven_seconds(path: Path) -> float:
-    """How long the study was driven so far: each session lasts until its last event."""
-    return _sessions((line["event"], line["time"]) for line in read_lines(path) if "event" in line)
-
-
-def _sessions(events: Iterable[tuple[str, float]]) -> float:
+    """How long the study was driven so far; the session of a killed driver lasts until its last event."""
     total, began, last = 0.0, None, 0.0
-    for event, at in events:
+    for line in read_lines(path):
+        event, at = line["event"], line["time"]
         if event in SESSION_STARTS:
             total += last - began if began is not None else 0.0
             began = at
+        elif event in SESSION_ENDS and began is not None:
+            total, began = total + at - began, None
         last = at
     return total + (last - began if began is not None else 0.0)

@@ -47,7 +47,7 @@ def publish(path: Path, text: str) -> bool:
 
 def _written(path: Path, text: str) -> Path:
     scratch = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    with scratch.open("w") as file:
+    with scratch.open("w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())

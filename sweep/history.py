@@ -14,7 +14,7 @@ from trainer.context import EpochReport
 def load_jobs(paths: RunPaths) -> dict[str, Job]:
     """Every job whose intent was written down, by name, oldest first."""
     jobs = []
-    for folder in paths.jobs.iterdir() if paths.jobs.is_dir() else ():
+    for folder in _folders(paths.jobs):
         files = paths.job(folder.name)
         bundle = read_json(files.bundle)
         if bundle is not None:
@@ -26,7 +26,7 @@ def load_jobs(paths: RunPaths) -> dict[str, Job]:
 def load_trials(paths: RunPaths, jobs: dict[str, Job]) -> dict[int, TrialRecord]:
     """Every trial that was written down, by number."""
     records: dict[int, TrialRecord] = {}
-    for folder in sorted(paths.trials.iterdir()) if paths.trials.is_dir() else ():
+    for folder in _folders(paths.trials):
         spec = read_json(TrialPaths(folder).spec)
         if spec is not None:
             records[spec["number"]] = TrialRecord(TrialSpec(**spec))
@@ -60,6 +60,10 @@ def refresh(paths: RunPaths, record: TrialRecord) -> TrialRecord:
         epochs=read_progress(files.progress),
         outcome=outcome,
     )
+
+
+def _folders(parent: Path) -> list[Path]:
+    return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
 
 
 def read_outcome(files: TrialPaths) -> Outcome | None:

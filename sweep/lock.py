@@ -17,6 +17,7 @@ from types import TracebackType
 from sweep.errors import DriverLockedError
 
 BEAT_SECONDS = 5.0
+PROBES = 10  # tries to take the lock: `sweep status` holds it for an instant to see whether it is held
 STALE_SECONDS = 60.0  # a silent driver on another host is taken for dead after this
 
 
@@ -51,11 +52,9 @@ class DriverLock:
             DriverLockedError: a live driver holds it; the message names its host and pid.
         """
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not self._take():
             os.close(self._file)
-            raise _refusal(self.path) from None
+            raise _refusal(self.path)
         former = read_owner(self.path)
         if former and former.host != self.owner.host and heartbeat_age(self.path) < STALE_SECONDS:
             os.close(self._file)
@@ -74,6 +73,15 @@ class DriverLock:
         if self.is_ours():
             os.ftruncate(self._file, 0)
         os.close(self._file)
+
+    def _take(self) -> bool:
+        for _ in range(PROBES):
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                time.sleep(0.02)
+        return False
 
     def is_ours(self) -> bool:
         """Whether nobody has taken the lock from us meanwhile; a driver that lost it must write no more."""

@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sweep.durations import show_seconds
+from sweep.durations import show_percent, show_seconds
 from sweep.profile import Profile
 from sweep.search import sample_recipes
 from sweep.search.samplers import sampler_name
@@ -48,7 +48,7 @@ class Plan:
         if self.trials_affordable < self.trials_wanted:
             trials += f"; the budget surely covers {self.trials_affordable}, more if trials end early"
         return [
-            ("goal", f"{self.goal}, target {self.target:.0%}"),
+            ("goal", f"{self.goal}, target {show_percent(self.target)}"),
             *((f"space.{key}", text) for key, text in self.space.items()),
             ("", f"{size}, sampler {self.sampler}"),
             ("fixed", fixed or "-"),
@@ -97,7 +97,7 @@ def _warnings(spec: StudySpec, slots: int, affordable: int) -> list[str]:
             f"nothing has been timed yet: the first proposals have at most {UNTIMED_EPOCHS} epochs, "
             "later ones as many as fit the trial limit (the samples show what the space allows)"
         )
-    if affordable < slots:
+    if affordable < min(slots, spec.limits.trials):
         found.append(f"the budget covers {affordable} trial(s) at a time, fewer than the {slots} slots")
     if spec.limits.trials < 20 and spec.sampler in ("auto", "gp", "tpe"):
         found.append(f"the sampler learns little from {spec.limits.trials} trials: its first 10 are random")

@@ -6,7 +6,18 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+
+
+def _count_or_auto(least: int) -> PlainValidator:
+    """One rule for the union, so that one mistake is told once."""
+
+    def check(value: object) -> object:
+        if value == "auto" or (type(value) is int and value >= least):
+            return value
+        raise ValueError(f'must be a whole number of at least {least}, or "auto"')
+
+    return PlainValidator(check)
 
 
 class Profile(BaseModel):
@@ -17,13 +28,13 @@ class Profile(BaseModel):
     name: str = Field(description="names the profile")
     description: str = Field("", description="a sentence for people")
     launcher: Literal["local"] = Field(description="local: processes on this machine")
-    slots: Annotated[int, Field(ge=1)] | Literal["auto"] = Field(
+    slots: Annotated[int | Literal["auto"], _count_or_auto(1)] = Field(
         "auto", description="jobs in flight at once; auto: one per GPU, else one per `threads` CPU cores"
     )
-    gpus: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+    gpus: Annotated[int | Literal["auto"], _count_or_auto(0)] = Field(
         "auto", description="GPUs to hand out, one per slot in turn; auto: those of this machine"
     )
-    standby: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+    standby: Annotated[int | Literal["auto"], _count_or_auto(0)] = Field(
         "auto", description="jobs started ahead that wait for a free slot; auto: one for every four slots"
     )
     threads: int = Field(1, ge=1, description="CPU threads of each job")
@@ -34,8 +45,8 @@ class Profile(BaseModel):
     def gpu_ids(self) -> list[str]:
         """The GPUs to hand out, as CUDA_VISIBLE_DEVICES names them."""
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        there = visible.split(",") if visible else [str(index) for index in range(count_gpus())]
-        there = [gpu for gpu in there if gpu]
+        there = [str(index) for index in range(count_gpus())] if visible is None else visible.split(",")
+        there = [gpu for gpu in there if gpu.strip() not in ("", "-1")]
         return there if self.gpus == "auto" else there[: self.gpus]
 
     def slot_count(self) -> int:

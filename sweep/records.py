@@ -36,6 +36,11 @@ class TrialState(StrEnum):
         )
 
     @property
+    def is_measured(self) -> bool:
+        """Its accuracy is that of its recipe."""
+        return self in (TrialState.COMPLETED, TrialState.TARGET, TrialState.DEADLINE, TrialState.PRUNED)
+
+    @property
     def is_failure(self) -> bool:
         """No measurement came of it, and the recipe may not be to blame."""
         return self in (TrialState.FAILED, TrialState.TIMEOUT, TrialState.LOST)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import Job, TrialRecord
 from sweep.spec import StudySpec, corners
+from sweep.toml_files import NONE, Changes
 from sweep.trainables import OURS
 
 if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
@@ -77,9 +78,9 @@ def open_run(paths: RunPaths) -> Run:
     return Run(paths, spec, profile, jobs, load_trials(paths, jobs))
 
 
-def read_files(study: str, profile: str, changes: Sequence[str]) -> tuple[StudySpec, Profile]:
+def read_files(study: str, profile: str, changes: Changes) -> tuple[StudySpec, Profile]:
     """A study and a profile with the `--set` changes applied and the paths made absolute."""
-    for_study, for_profile = toml_files.split_changes(list(changes))
+    for_study, for_profile = toml_files.split_changes(changes)
     spec = toml_files.load_study(study, for_study)
     site = toml_files.load_profile(profile, for_profile)
     fixed = dict(spec.fixed)
@@ -144,14 +145,15 @@ def create_run(spec: StudySpec, profile: Profile, runs: Path) -> RunPaths:
     return paths
 
 
-def change_limits(paths: RunPaths, changes: Sequence[str]) -> None:
+def change_limits(paths: RunPaths, changes: Changes) -> None:
     """Apply `--set` to the limits of a run and to its profile; the search itself stays as it was launched.
 
     Raises:
-        StudyFileError: a change is not about the limits, the retries or the profile, or breaks a rule.
+        StudyFileError: a change is not about the limits, the retries or where jobs run, or breaks a rule.
     """
-    for_study, for_profile = toml_files.split_changes(list(changes))
-    other = [change for change in for_study if not change.startswith(("limits.", "retries="))]
+    for_study, for_profile = toml_files.split_changes(changes)
+    other = [key for key in for_study if not key.startswith("limits.") and key != "retries"]
+    other += [f"profile.{key}" for key in for_profile if key in ("name", "data_dir")]
     if other:
         raise StudyFileError(
             f"a launched study can change limits.*, retries and profile.* only; got {', '.join(other)}; "
@@ -164,7 +166,7 @@ def change_limits(paths: RunPaths, changes: Sequence[str]) -> None:
 
 
 def drive(
-    paths: RunPaths, event: str, on_step: Callable[[Driver], None], changes: Sequence[str] = ()
+    paths: RunPaths, event: str, on_step: Callable[[Driver], None], changes: Changes = NONE
 ) -> tuple[Driver, Ending]:
     """Drive a run to its end under the driver's lock; `event` (launched, resumed) opens the session's log.
 
@@ -184,7 +186,7 @@ def drive(
         driver = Driver(
             paths, run.spec, Search(run.spec, paths.journal), make_launcher(run.profile, paths), events
         )
-        events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=list(changes))
+        events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=dict(changes))
 
         def fenced(driver: Driver) -> None:
             if not lock.is_ours():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
-
-Scalar = bool | int | float | str
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 
 class _Parameter(BaseModel):
@@ -16,14 +15,22 @@ class _Parameter(BaseModel):
 class Choices(_Parameter):
     """One of a list, without order: `{ choices = ["adam", "nesterov"] }`."""
 
-    choices: tuple[Scalar, ...] = Field(min_length=1, description="the values to choose from, without order")
+    choices: tuple[Any, ...] = Field(min_length=1, description="the values to choose from, without order")
+
+    @field_validator("choices")
+    @classmethod
+    def _check(cls, choices: tuple[Any, ...]) -> tuple[Any, ...]:
+        odd = [choice for choice in choices if not isinstance(choice, bool | int | float | str)]
+        if odd:
+            raise ValueError(f"a choice is a text, a number, true or false; these are not: {odd}")
+        return choices
 
 
 class Range(_Parameter):
     """A number between two bounds: `{ low = 0.1, high = 10.0, log = true }`; whole if both bounds are."""
 
-    low: int | float = Field(description="the smallest value")
-    high: int | float = Field(description="the largest value")
+    low: Annotated[int | float, Field(allow_inf_nan=False)] = Field(description="the smallest value")
+    high: Annotated[int | float, Field(allow_inf_nan=False)] = Field(description="the largest value")
     log: bool = Field(False, description="search on a logarithmic scale")
 
     @model_validator(mode="after")
@@ -53,6 +60,8 @@ class Ordinal(_Parameter):
         ways = [bool(self.values), self.divisors_of is not None, self.powers_of is not None]
         if sum(ways) != 1:
             raise ValueError("give one of values, divisors_of and powers_of")
+        if self.values and (self.low != 1 or self.high is not None):
+            raise ValueError("low and high go with divisors_of and powers_of; values says itself what to use")
         if self.powers_of is not None and self.high is None:
             raise ValueError("powers_of needs high")
         if not self.ranks():
@@ -64,8 +73,9 @@ class Ordinal(_Parameter):
         if self.values:
             return tuple(sorted(set(self.values)))
         if self.divisors_of is not None:
-            high = min(self.high or self.divisors_of, self.divisors_of)
-            return tuple(d for d in range(self.low, high + 1) if self.divisors_of % d == 0)
+            small = [d for d in range(1, math.isqrt(self.divisors_of) + 1) if self.divisors_of % d == 0]
+            divisors = {*small, *(self.divisors_of // d for d in small)}
+            return tuple(sorted(d for d in divisors if self.low <= d <= (self.high or d)))
         powers: list[int | float] = []
         power = 1
         while power <= (self.high or 0):

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from sweep.durations import Seconds
+from sweep.errors import StudyFileError
 from sweep.space import Budgeted, Choices, Ordinal, Parameter, Range
 from sweep.trainables import OURS, build_config, config_class, recipe_keys
 
 # A job is asked for and charged up to this much more than its trial's limit: process start and end.
 JOB_OVERHEAD_SECONDS = 15.0
 
-# A job is asked for and charged up to this much more than its trial's limit: process start and end.
-JOB_OVERHEAD_SECONDS = 15.0
-
-# Validation context for the copy in a run folder: it was checked when it was launched, and reading it must not
-# import the trainer.
-FROZEN = {"frozen": True}
+PARAMETER: TypeAdapter[Parameter] = TypeAdapter(Parameter)
 
 SamplerName = Literal["auto", "gp", "tpe", "random"]
 
@@ -39,10 +37,13 @@ class Limits(BaseModel):
     def _check(self) -> Limits:
         least = self.trial + JOB_OVERHEAD_SECONDS
         rule = f"must cover one trial of {self.trial:g} s and {JOB_OVERHEAD_SECONDS:g} s for its start and end"
+        problems = []
         if self.walltime is not None and self.walltime < least:
-            raise ValueError(f"walltime {rule}, {least:g} s in all; got {self.walltime:g} s")
+            problems.append(f"walltime {rule}, {least:g} s in all; got {self.walltime:g} s")
         if self.gpu_hours is not None and self.gpu_hours * 3600 < least:
-            raise ValueError(f"gpu_hours {rule}, {least / 3600:.4g} in all; got {self.gpu_hours:g}")
+            problems.append(f"gpu_hours {rule}, {least / 3600:.4g} in all; got {self.gpu_hours:g}")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
 
 
@@ -68,52 +69,76 @@ class StudySpec(BaseModel):
     fixed: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that are not searched")
     space: dict[str, Parameter] = Field(min_length=1, description="keys of the recipe that are searched")
 
-    @model_validator(mode="after")
-    def _check_recipe(self, info: ValidationInfo) -> StudySpec:
-        if info.context == FROZEN:
-            return self
-        problems = [f"{key} is in both [fixed] and [space]" for key in self.fixed.keys() & self.space.keys()]
-        problems += [
-            f"space.{key}: up_to is for epochs only"
-            for key, parameter in self.space.items()
-            if isinstance(parameter, Budgeted) and key != "epochs"
-        ]
-        config = config_class(self.trainer)
-        keys = recipe_keys(config)
-        if keys is not None:
-            unknown = sorted((self.fixed.keys() | self.space.keys()) - keys)
-            problems += [
-                f"{key} is no key of {self.trainer}; it knows {', '.join(sorted(keys))}" for key in unknown
-            ]
-        if not problems:
-            problems += self._recipes_refused(config)
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
-    def _recipes_refused(self, config: type[Any] | None) -> list[str]:
-        """What the trainer's own rules say to the corners of the space, each key varied by itself."""
-        base = {**self.fixed, **{key: corners(parameter)[0] for key, parameter in self.space.items()}}
-        problems: dict[str, None] = {}
-        for key, parameter in self.space.items():
-            for value in corners(parameter):
-                try:
-                    build_config(config, {**base, key: value})
-                except ValidationError as error:
-                    for mistake in error.errors():
-                        where = ".".join(str(part) for part in mistake["loc"])
-                        table = "space" if where in self.space else "fixed"
-                        text = f"{table}.{where}: {mistake['msg']}; got {mistake['input']!r}"
-                        problems[text] = None
-                except (TypeError, ValueError) as error:
-                    problems[f"{self.trainer} refuses {key} = {value!r}: {error}"] = None
-        return list(problems)
-
     @property
     def takes_seed(self) -> bool:
         """Whether the driver gives each trial its own training seed."""
         keys = recipe_keys(config_class(self.trainer))
         return "seed" not in self.fixed and "seed" not in self.space and (keys is None or "seed" in keys)
+
+
+def recipe_mistakes(data: Mapping[str, Any]) -> list[str]:
+    """What the trainer says to the recipes of a study file, whatever else is wrong with the file.
+
+    `data` is the file as read; parts of it that break the rules of their own form are left out.
+    """
+    fixed = data.get("fixed", {})
+    space = _readable(data.get("space", {}))
+    name = data.get("trainer", OURS)
+    if not isinstance(fixed, dict) or not isinstance(name, str):
+        return []
+    problems = [f"{key} is in both [fixed] and [space]" for key in fixed.keys() & space.keys()]
+    problems += [
+        f"space.{key}: up_to is for epochs only"
+        for key, parameter in space.items()
+        if isinstance(parameter, Budgeted) and key != "epochs"
+    ]
+    problems += [
+        f"fixed.{key}: a recipe holds text, numbers, true or false, and lists of them; got {value!r}"
+        for key, value in fixed.items()
+        if not _is_plain(value)
+    ]
+    try:
+        config = config_class(name)
+    except StudyFileError as error:
+        return [*problems, str(error)]
+    keys = recipe_keys(config)
+    unknown = sorted((fixed.keys() | space.keys()) - keys) if keys is not None else []
+    problems += [f"{key} is no key of {name}; it knows {', '.join(sorted(keys or ()))}" for key in unknown]
+    return problems or _refusals(name, config, fixed, space)
+
+
+def _readable(space: Any) -> dict[str, Parameter]:
+    found: dict[str, Parameter] = {}
+    for key, value in space.items() if isinstance(space, dict) else ():
+        with contextlib.suppress(ValidationError):
+            found[key] = PARAMETER.validate_python(value)
+    return found
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(_is_plain(item) for item in value)
+    return isinstance(value, bool | int | float | str)
+
+
+def _refusals(
+    name: str, config: type[Any] | None, fixed: dict[str, Any], space: dict[str, Parameter]
+) -> list[str]:
+    """What the trainer's own rules say to the corners of the space, each key varied by itself."""
+    base = {**fixed, **{key: corners(parameter)[0] for key, parameter in space.items()}}
+    problems: dict[str, None] = {}  # in order, each once
+    recipes = [{**base, key: value} for key, parameter in space.items() for value in corners(parameter)]
+    for recipe in recipes or [base]:
+        try:
+            build_config(config, recipe)
+        except ValidationError as error:
+            for mistake in error.errors():
+                where = ".".join(str(part) for part in mistake["loc"])
+                table = "space" if where in space else "fixed"
+                problems[f"{table}.{where}: {mistake['msg']}; got {mistake['input']!r}"] = None
+        except Exception as error:  # noqa: BLE001  # the constructor is the user's code
+            problems[f"{name} refuses {recipe}: {type(error).__name__}: {error}"] = None
+    return list(problems)
 
 
 def corners(parameter: Choices | Range | Ordinal | Budgeted) -> list[Any]:

@@ -41,9 +41,7 @@ def reached(spec: StudySpec, record: TrialRecord) -> bool:
     """Whether a final trial counts: at or above the target, trained within the trial limit."""
     accuracy = record.accuracy
     return (
-        record.state.is_final
-        and not record.state.is_failure
-        and record.state != TrialState.DIVERGED
+        record.state.is_measured
         and accuracy is not None
         and accuracy >= spec.target
         and record.train_seconds <= spec.limits.trial
@@ -53,7 +51,7 @@ def reached(spec: StudySpec, record: TrialRecord) -> bool:
 def summarize(spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger, slots: int) -> Summary:
     """Sum up a run; `slots` is how many trials run at once, for the time that is left."""
     final = [record for record in trials.values() if record.state.is_final]
-    measured = [record for record in final if record.accuracy is not None and not record.state.is_failure]
+    measured = [record for record in final if record.accuracy is not None and record.state.is_measured]
     best = max(measured, key=lambda record: record.accuracy or 0.0, default=None)
     fastest = min(
         (record for record in final if reached(spec, record)),
@@ -66,7 +64,7 @@ def summarize(spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger
         target=spec.target,
         trials_wanted=spec.limits.trials,
         states=dict(Counter(record.state.value for record in trials.values())),
-        retries=sum(max(0, record.attempts - 1) for record in trials.values()),
+        retries=sum(min(record.failures, record.attempts - 1) for record in trials.values() if record.attempts),
         gpu_hours_budget=spec.limits.gpu_hours,
         gpu_hours_spent=ledger.spent_seconds / 3600,
         gpu_hours_in_flight=ledger.committed_seconds / 3600,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,41 +12,66 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from sweep.errors import StudyFileError
+from sweep.files import replace
 from sweep.profile import Profile
-from sweep.spec import FROZEN, StudySpec
+from sweep.spec import StudySpec, recipe_mistakes
 
 Model = TypeVar("Model", bound=BaseModel)
+Changes = Mapping[str, Any]  # dotted key -> value
+NONE: Changes = {}
 
 
-def load_study(name: str, changes: list[str] | None = None) -> StudySpec:
+def load_study(name: str, changes: Changes = NONE) -> StudySpec:
     """The study file at a path, or the built-in one of that name.
 
     Raises:
         StudyFileError: it is missing or breaks its rules; the message lists every mistake.
     """
-    return _load(StudySpec, find_file(name, "studies"), changes or [])
+    path = find_file(name, "studies")
+    data = _read(path, changes)
+    return _validated(StudySpec, path, data, recipe_mistakes(data))
 
 
-def load_frozen_study(path: Path, changes: list[str] | None = None) -> StudySpec:
+def load_frozen_study(path: Path, changes: Changes = NONE) -> StudySpec:
     """The study file of a run folder; its trainer is not asked again. Raises as `load_study` does."""
-    return _load(StudySpec, path, changes or [], FROZEN)
+    return _validated(StudySpec, path, _read(path, changes))
 
 
-def load_profile(name: str, changes: list[str] | None = None) -> Profile:
+def load_profile(name: str, changes: Changes = NONE) -> Profile:
     """The profile at a path, or the built-in one of that name. Raises StudyFileError as `load_study` does."""
-    return _load(Profile, find_file(name, "slurm_profiles"), changes or [])
+    path = find_file(name, "slurm_profiles")
+    return _validated(Profile, path, _read(path, changes))
 
 
-def split_changes(changes: list[str]) -> tuple[list[str], list[str]]:
-    """`--set` values for the study and, after `profile.`, those for the profile."""
+def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
+    """The `key=value` texts of --set; a value is read as TOML, else taken as text.
+
+    Raises:
+        StudyFileError: there is no key or no `=`.
+    """
+    changes: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not all(key.split(".")):
+            raise StudyFileError(f"--set needs key=value, such as limits.trials=20; got {text!r}")
+        try:
+            changes[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            changes[key] = value
+    return changes
+
+
+def split_changes(changes: Changes) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The changes to the study and, after `profile.`, those to the profile."""
     prefix = "profile."
-    ours = [change for change in changes if not change.startswith(prefix)]
-    return ours, [change.removeprefix(prefix) for change in changes if change.startswith(prefix)]
+    for_study = {key: value for key, value in changes.items() if not key.startswith(prefix)}
+    for_profile = {key.removeprefix(prefix): changes[key] for key in changes.keys() - for_study.keys()}
+    return for_study, for_profile
 
 
 def save(path: Path, model: BaseModel) -> None:
     """Write the model as TOML."""
-    path.write_text(tomli_w.dumps(model.model_dump(exclude_defaults=False, exclude_none=True)))
+    replace(path, tomli_w.dumps(model.model_dump(exclude_none=True)))
 
 
 def builtin_folder(kind: str) -> Path:
@@ -73,45 +99,50 @@ def find_file(name: str, kind: str) -> Path:
     )
 
 
-def _load(kind: type[Model], path: Path, changes: list[str], context: dict[str, bool] | None = None) -> Model:
+def _read(path: Path, changes: Changes) -> dict[str, Any]:
     try:
-        data = tomllib.loads(path.read_text())
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise StudyFileError(f"{path}: not a TOML file: {error}") from error
-    for change in changes:
-        apply_change(data, change)
-    try:
-        return kind.model_validate(data, context=context)
-    except ValidationError as error:
-        mistakes = [line for mistake in error.errors() for line in _describe(kind, mistake)]
-        shown = "\n".join(f"  {line}" for line in mistakes)
-        raise StudyFileError(f"{path}: {len(mistakes)} mistake(s)\n{shown}") from None
+    for key, value in changes.items():
+        apply_change(data, key, value)
+    return data
 
 
-def apply_change(data: dict[str, Any], change: str) -> None:
-    """Apply one `key=value` of --set in place; the value is read as TOML, else taken as text.
+def apply_change(data: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set the key at a dotted path in place.
 
     Raises:
-        StudyFileError: there is no `=`, or the key runs through something that is no table.
+        StudyFileError: the path runs through something that is no table.
     """
-    dotted, equals, text = change.partition("=")
-    if not equals or not dotted.strip():
-        raise StudyFileError(f"--set needs key=value, such as limits.trials=20; got {change!r}")
-    *tables, key = dotted.strip().split(".")
+    *tables, key = dotted.split(".")
     for table in tables:
         data = data.setdefault(table, {})
         if not isinstance(data, dict):
-            raise StudyFileError(f"--set {change}: {table!r} is a value, not a table of keys")
+            raise StudyFileError(f"--set {dotted}: {table!r} is a value, not a table of keys")
+    data[key] = value
+
+
+def _validated(kind: type[Model], path: Path, data: dict[str, Any], more: Sequence[str] = ()) -> Model:
+    """The model of the data; its mistakes and those found elsewhere are raised together."""
+    mistakes: list[str] = []
+    model = None
     try:
-        data[key] = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        data[key] = text.strip()
+        model = kind.model_validate(data)
+    except ValidationError as error:
+        mistakes = [line for mistake in error.errors() for line in _describe(kind, mistake)]
+    mistakes += more
+    if model is None or mistakes:
+        shown = "\n".join(f"  {line}" for line in mistakes)
+        raise StudyFileError(f"{path}: {len(mistakes)} mistake(s)\n{shown}")
+    return model
 
 
 def _describe(kind: type[BaseModel], mistake: Any) -> list[str]:
     """One mistake as lines: key, rule, value received, and the keys allowed where one is unknown."""
-    tags = {"choices", "range", "ordinal", "budgeted"}
-    where = [str(part) for part in mistake["loc"] if part not in tags]
+    loc = mistake["loc"]
+    tagged = loc[:1] == ("space",)  # the third part is then the kind of parameter
+    where = [str(part) for index, part in enumerate(loc) if not (tagged and index == 2)]
     message = str(mistake["msg"]).removeprefix("Value error, ")
     key = ".".join(where)
     if mistake["type"] == "extra_forbidden":

@@ -29,10 +29,10 @@ def load_function(name: str) -> Trainable:
         sys.path.append(str(Path.cwd()))
     try:
         function: Any = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except Exception as error:  # importing runs the user's code, which may raise anything
         raise StudyFileError(
-            f"trainer must be an importable module:function; got {name!r} ({error}); "
-            "install the module or run where it can be imported"
+            f"trainer must be an importable module:function; got {name!r} ({type(error).__name__}: {error}); "
+            "mend or install the module, or run where it can be imported"
         ) from error
     if not callable(function) or len(inspect.signature(function).parameters) != 2:
         raise StudyFileError(f"trainer must be a function of (config, context); got {name!r}")
@@ -50,10 +50,13 @@ def config_class(name: str) -> type[Any] | None:
         return TrainConfig
     function = load_function(name)
     first = next(iter(inspect.signature(function).parameters))
-    annotation = typing.get_type_hints(function).get(first, dict)
-    origin = typing.get_origin(annotation) or annotation
-    is_mapping = not isinstance(origin, type) or origin is object or issubclass(origin, Mapping)
-    return None if is_mapping else origin
+    try:
+        annotation = typing.get_type_hints(function).get(first)
+    except NameError:  # an annotation that only a type checker can resolve
+        return None
+    if not isinstance(annotation, type) or typing.get_origin(annotation) is not None:
+        return None
+    return None if annotation in (Any, object) or issubclass(annotation, Mapping) else annotation
 
 
 def recipe_keys(config: type[Any] | None) -> frozenset[str] | None:
@@ -64,7 +67,9 @@ def recipe_keys(config: type[Any] | None) -> frozenset[str] | None:
         return frozenset(config.model_fields)
     if dataclasses.is_dataclass(config):
         return frozenset(field.name for field in dataclasses.fields(config) if field.init)
-    return frozenset(inspect.signature(config).parameters)
+    parameters = inspect.signature(config).parameters
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    return None if open_ended else frozenset(parameters)
 
 
 def build_config(config: type[Any] | None, recipe: dict[str, Any]) -> Any:

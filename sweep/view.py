@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from sweep.durations import show_seconds
+from sweep.durations import show_percent, show_seconds
 from sweep.records import TrialRecord, TrialState
 from sweep.summary import Summary
 
@@ -42,14 +42,14 @@ def render(summary: Summary, running: list[TrialRecord], driver: str) -> Rendera
     facts.add_row("trials", _counts(summary))
     facts.add_row("budget", budget_text(summary))
     facts.add_row("best accuracy", best_text(summary))
-    facts.add_row(f"fastest to {summary.target:.0%}", fastest_text(summary))
+    facts.add_row(f"fastest to {show_percent(summary.target)}", fastest_text(summary))
     if summary.eta_seconds is not None:
         facts.add_row("time left", f"about {show_seconds(summary.eta_seconds)}")
     facts.add_row("driver", driver)
     parts: list[RenderableType] = [facts]
     if running:
         parts += ["", _running_table(running)]
-    title = f"[bold]{summary.name}[/]  goal {summary.goal}, target {summary.target:.0%}"
+    title = f"[bold]{summary.name}[/]  goal {summary.goal}, target {show_percent(summary.target)}"
     return Panel(Group(*parts), title=title, title_align="left", expand=False)
 
 
@@ -96,7 +96,7 @@ def _running_table(running: list[TrialRecord]) -> Table:
             f"{last.epoch}/{last.epochs}" if last else f"-/{record.spec.recipe.get('epochs', '-')}",
             "-" if record.accuracy is None else f"{record.accuracy:.1%}",
             f"{last.wall_seconds:.1f}" if last else "-",
-            recipe_text(record),
+            Text(recipe_text(record)),
         )
     return table
 
@@ -113,7 +113,7 @@ def recipe_text(record: TrialRecord) -> str:
 def trial_line(record: TrialRecord) -> str:
     """One plain line about a trial that came to its end."""
     accuracy = "no accuracy" if record.accuracy is None else f"{record.accuracy:.2%}"
-    detail = f"  {record.outcome.detail}" if record.outcome and record.outcome.detail else ""
+    detail = f"  {' '.join(record.outcome.detail.split())}" if record.outcome and record.outcome.detail else ""
     seconds = f"{record.train_seconds:.1f} s"
     return f"trial {record.number}: {record.state.words}, {accuracy} in {seconds}  {recipe_text(record)}{detail}"
 
@@ -151,7 +151,6 @@ class LiveView:
             return
         final = {number for number, record in trials.items() if record.state.is_final}
         for number in sorted(final - self.told) if self.told is not None else ():
-            self.console.print(
-                f"[{summary.done}/{summary.trials_wanted}] {trial_line(trials[number])}", markup=False
-            )
+            line = f"[{summary.done}/{summary.trials_wanted}] {trial_line(trials[number])}"
+            self.console.print(line, markup=False, emoji=False, soft_wrap=True)
         self.told = final

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 from sweep.records import TrialRecord
 
@@ -52,25 +53,34 @@ class WalltimeModel:
         return max(0, math.floor((limit_seconds - self.startup_seconds) / per_epoch))
 
 
-def timings(records: Iterable[TrialRecord], model: object) -> list[Timing]:
-    """The pace of every trial of the network `model` that has finished an epoch."""
-    found = []
+WalltimeModels = Mapping[object, WalltimeModel]  # by the recipe's `model`; networks have nothing in common
+
+
+def fit_all(records: Iterable[TrialRecord]) -> WalltimeModels:
+    """A model for every network of which an epoch was seen."""
+    seen: dict[object, list[Timing]] = {}
     for record in records:
-        if record.epochs and record.spec.recipe.get("model") == model:
-            epochs = record.epochs
-            walls = [epoch.wall_seconds for epoch in epochs]
-            steps = [late - early for early, late in pairwise(walls)]
-            first = epochs[0].train_seconds
-            pace = median(steps) if steps else first
-            startup = max(0.0, walls[0] - pace)
-            found.append(Timing(float(record.spec.recipe.get("batch_size", 1)), max(pace, 1e-6), startup))
-    return found
+        if record.epochs:
+            seen.setdefault(record.spec.recipe.get("model"), []).append(timing(record))
+    return {network: fit(timings) for network, timings in seen.items()}
 
 
-def fit(seen: Sequence[Timing]) -> WalltimeModel | None:
-    """Least squares on relative errors with non-negative coefficients; None before anything was timed."""
-    if not seen:
-        return None
+def timing(record: TrialRecord) -> Timing:
+    """The pace of a trial that has finished an epoch."""
+    walls = [epoch.wall_seconds for epoch in record.epochs]
+    steps = [late - early for early, late in pairwise(walls)]
+    pace = max(median(steps) if steps else record.epochs[0].train_seconds, 1e-6)
+    return Timing(batch_size_of(record.spec.recipe), pace, startup_seconds=max(0.0, walls[0] - pace))
+
+
+def batch_size_of(recipe: Mapping[str, Any]) -> float:
+    """The recipe's batch size; 1 where a trainer of the user's own has none, or means something else by it."""
+    value = recipe.get("batch_size")
+    return float(value) if isinstance(value, int | float) and value >= 1 else 1.0
+
+
+def fit(seen: Sequence[Timing]) -> WalltimeModel:
+    """Least squares on relative errors with non-negative coefficients, from at least one timing."""
     startup = max(timing.startup_seconds for timing in seen)
     batches = {timing.batch_size for timing in seen}
     if len(batches) == 1:

@@ -93,16 +93,20 @@ def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag) -> None
     try:
         config = build_config(config_class(spec.trainer), spec.recipe)
         result = load_function(spec.trainer)(config, context)
-    except Exception as error:  # noqa: BLE001  # whatever the swept function raises is this trial's outcome
+        if result.ended == Ended.INTERRUPTED:
+            return
+        text = to_json(as_json(outcome_of(result, attempt)))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the swept function raises is this trial's outcome
         print(traceback.format_exc(), flush=True)
-        state = TrialState.OUT_OF_MEMORY if _is_out_of_memory(error) else TrialState.FAILED
-        detail = "".join(traceback.format_exception_only(error)).strip()
-        wall = used + time.monotonic() - began
-        outcome = Outcome(state, attempt, wall_seconds=wall, host=socket.gethostname(), detail=detail)
-        publish(files.result, to_json(as_json(outcome)))
-        return
-    if result.ended != Ended.INTERRUPTED:
-        publish(files.result, to_json(as_json(outcome_of(result, attempt))))
+        text = to_json(as_json(failure_of(error, attempt, used + time.monotonic() - began)))
+    publish(files.result, text)
+
+
+def failure_of(error: BaseException, attempt: int, wall_seconds: float) -> Outcome:
+    """An exception as the trial's outcome; memory is told apart from the other causes."""
+    state = TrialState.OUT_OF_MEMORY if _is_out_of_memory(error) else TrialState.FAILED
+    detail = "".join(traceback.format_exception_only(error)).strip()
+    return Outcome(state, attempt, wall_seconds=wall_seconds, host=socket.gethostname(), detail=detail)
 
 
 def claim(files: TrialPaths, attempt: int) -> bool:

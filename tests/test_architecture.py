@@ -34,7 +34,7 @@ LAYERS = {
         {"sweep.search", "sweep.launchers", "sweep.view"},
         {"sweep.driver", "sweep.plan"},
         {"sweep.run"},
-        {"sweep.report"},
+        {"sweep.reporting"},
         {"sweep.api"},
         {"sweep"},
         {"sweep.commands"},
@@ -45,7 +45,7 @@ LAYERS = {
 PARTS = {
     "sweep.search": [{"proposals", "storage"}, {"samplers"}, {"__init__"}],
     "sweep.launchers": [{"local"}, {"__init__"}],
-    "sweep.report": [{"figures", "tables"}, {"page"}, {"__init__"}],
+    "sweep.reporting": [{"figures", "tables"}, {"page"}, {"__init__"}],
     "sweep.commands": [
         {"__init__", "options", "boards"},
         {"drive"},

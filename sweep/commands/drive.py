@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Sequence
 from types import FrameType
 
 import typer
@@ -15,13 +14,14 @@ from sweep.ledger import balance
 from sweep.paths import RunPaths
 from sweep.run import drive, open_run
 from sweep.summary import summarize
+from sweep.toml_files import NONE, Changes
 from sweep.view import LiveView
 
 
-def drive_and_report(paths: RunPaths, event: str, changes: Sequence[str] = ()) -> None:
+def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> None:
     """Drive the run in the foreground; Ctrl-C, SIGTERM and a closed terminal detach."""
     from sweep.driver import Driver
-    from sweep.report import write_report
+    from sweep.reporting import write_report
 
     out = console()
     signal.signal(signal.SIGTERM, _detach)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from sweep.commands.options import AsJson, RunsFolder, console, print_json
+from sweep.durations import show_percent
 from sweep.errors import SweepError
 from sweep.lock import live_owner
 from sweep.paths import RunPaths
@@ -30,7 +32,7 @@ def list_runs(as_json: AsJson = False, runs: RunsFolder = None) -> None:
     for column in ("run", "goal", "trials", "best accuracy", "fastest", "driver"):
         table.add_column(column)
     for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
+        table.add_row(*(Text(str(value)) for value in row.values()))
     out.print(table if rows else f"No runs in {folder}.")
     out.print(f"Built-in studies:  {', '.join(names['studies'])}")
     out.print(f"Built-in profiles: {', '.join(names['profiles'])}")
@@ -52,7 +54,7 @@ def _row(paths: RunPaths) -> dict[str, Any]:
     owner = live_owner(paths.driver_lock)
     return {
         "run": run.spec.name,
-        "goal": f"{run.spec.goal} {run.spec.target:.0%}",
+        "goal": f"{run.spec.goal} {show_percent(run.spec.target)}",
         "trials": f"{summary.done}/{summary.trials_wanted}",
         "best": best_text(summary),
         "fastest": fastest_text(summary),

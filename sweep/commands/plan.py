@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from sweep.commands.options import AsJson, Changes, console, print_json
-from sweep.plan import Plan, make_plan
+
+if TYPE_CHECKING:
+    from sweep.plan import Plan
 
 
 def plan(
@@ -18,9 +21,11 @@ def plan(
     as_json: AsJson = False,
 ) -> None:
     """Show what a launch would run: the space, sample recipes, slots, and what it may cost. Spends nothing."""
+    from sweep.plan import make_plan
     from sweep.run import read_files
+    from sweep.toml_files import parse_changes
 
-    spec, site = read_files(study, profile, changes or [])
+    spec, site = read_files(study, profile, parse_changes(changes or []))
     made = make_plan(spec, site)
     if as_json:
         print_json(made.as_json())
@@ -30,8 +35,8 @@ def plan(
     facts.add_column(style="dim", justify="right")
     facts.add_column()
     for name, text in made.facts():
-        facts.add_row(name, text)
-    out.print(f"[bold]{spec.name}[/]  {spec.description}")
+        facts.add_row(name, Text(text))
+    out.print(Text.assemble((spec.name, "bold"), "  ", spec.description))
     out.print(facts)
     out.print("\n[bold]Sample proposals[/]")
     out.print(_samples(made))
@@ -45,5 +50,7 @@ def _samples(made: Plan) -> Table:
     for key in rows[0]:
         table.add_column(key)
     for row in rows:
-        table.add_row(*(f"{value:.4g}" if isinstance(value, float) else str(value) for value in row.values()))
+        table.add_row(
+            *(Text(f"{value:.4g}" if isinstance(value, float) else str(value)) for value in row.values())
+        )
     return table

@@ -8,7 +8,7 @@ from sweep.commands.options import AsJson, RunsFolder, StudyName, console, print
 def report(study: StudyName = None, as_json: AsJson = False, runs: RunsFolder = None) -> None:
     """Write the report of a study, finished or not, and print its leaderboards."""
     from sweep.commands.boards import print_boards
-    from sweep.report import write_report
+    from sweep.reporting import write_report
     from sweep.run import find_run, open_run, runs_folder
 
     run = open_run(find_run(study, runs_folder(runs)))

@@ -15,7 +15,7 @@ from sweep.search.proposals import Params, attributes, decode, distributions, id
 from sweep.search.samplers import DistinctSampler, sampler_maker
 from sweep.search.storage import open_storage
 from sweep.spec import StudySpec
-from sweep.walltime import WalltimeModel
+from sweep.walltime import WalltimeModels
 
 SEED_STRIDE = 1_000_003  # so that studies with neighbouring seeds share no proposals
 
@@ -46,10 +46,11 @@ class Search:
         Trials that the storage has lost are added again. A proposal that never reached its folder is closed.
         """
         known = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
-        if known and not records and not all(trial.state.name == "RUNNING" for trial in known.values()):
+        foreign = [trial for trial in known.values() if trial.state.name not in ("RUNNING", "FAIL")]
+        if foreign and not records:
             raise RunFolderError(
                 f"the storage {self.spec.storage or 'journal.log'} already holds a study {self.spec.name!r} of "
-                f"{len(known)} trials that this run folder does not know; give the study another name"
+                f"{len(foreign)} trials that this run folder does not know; give the study another name"
             )
         for number in range(len(known), max(records, default=-1) + 1):
             self.study.add_trial(self._frozen(records.get(number)))
@@ -58,10 +59,10 @@ class Search:
         ]
         for number in abandoned:
             self.study.tell(number, state=optuna.trial.TrialState.FAIL)
-        self.seen = {identity(record.spec.recipe) for record in records.values()}
+        self.seen = {identity(self.spec, record.spec.recipe) for record in records.values()}
         return abandoned
 
-    def ask(self, model: WalltimeModel | None, limit_seconds: float) -> tuple[int, Params, Params]:
+    def ask(self, models: WalltimeModels, limit_seconds: float) -> tuple[int, Params, Params]:
         """A new trial: its number, Optuna's parameters and the recipe they stand for.
 
         Raises:
@@ -69,8 +70,8 @@ class Search:
         """
 
         def decode_new(params: Params) -> Params | None:
-            recipe = decode(self.spec, params, model, limit_seconds)
-            return None if recipe is None or identity(recipe) in self.seen else recipe
+            recipe = decode(self.spec, params, models, limit_seconds)
+            return None if recipe is None or identity(self.spec, recipe) in self.seen else recipe
 
         number = len(self.study.get_trials(deepcopy=False))
         make = sampler_maker(self.spec, number)
@@ -85,7 +86,7 @@ class Search:
         if recipe is None:
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise SpaceExhaustedError
-        self.seen.add(identity(recipe))
+        self.seen.add(identity(self.spec, recipe))
         if self.spec.takes_seed:
             recipe["seed"] = self.spec.seed + trial.number
         trial.set_user_attr("recipe", recipe)
@@ -119,5 +120,5 @@ def sample_recipes(spec: StudySpec, count: int) -> list[Params]:
     study, space = optuna.create_study(), distributions(spec)
     study.sampler = RandomSampler(seed=spec.seed)
     limit, all_epochs = spec.limits.trial, sys.maxsize
-    found = (decode(spec, study.ask(space).params, None, limit, all_epochs) for _ in range(count))
+    found = (decode(spec, study.ask(space).params, {}, limit, all_epochs) for _ in range(count))
     return [{key: recipe[key] for key in spec.space} for recipe in found if recipe is not None]

@@ -13,10 +13,10 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sweep.records import TrialRecord, TrialState
+from sweep.records import TrialRecord
 from sweep.space import Budgeted, Choices, Ordinal, Range
 from sweep.spec import StudySpec
-from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels, batch_size_of
 
 MISS_WEIGHT = 5.0  # how much log-seconds a whole unit of missing accuracy is worth
 
@@ -43,7 +43,7 @@ def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
 def decode(
     spec: StudySpec,
     params: Params,
-    model: WalltimeModel | None,
+    models: WalltimeModels,
     limit_seconds: float,
     untimed_epochs: int = UNTIMED_EPOCHS,
 ) -> Params | None:
@@ -60,9 +60,10 @@ def decode(
             recipe[key] = params[key]
     epochs = spec.space.get("epochs")
     if isinstance(epochs, Budgeted):
+        model = models.get(recipe.get("model"))
         emax = epochs.up_to if model else min(epochs.up_to, untimed_epochs)
         if model is not None:
-            emax = min(emax, model.fitting_epochs(float(recipe.get("batch_size", 1)), limit_seconds))
+            emax = min(emax, model.fitting_epochs(batch_size_of(recipe), limit_seconds))
         if emax < 1:
             return None
         recipe["epochs"] = round(emax ** params["epochs_share"])
@@ -87,7 +88,7 @@ def verdict(spec: StudySpec, record: TrialRecord) -> tuple[optuna.trial.TrialSta
     states = optuna.trial.TrialState
     if record.state.is_failure:
         return states.FAIL, None
-    accuracy = 0.0 if record.state in (TrialState.DIVERGED, TrialState.OUT_OF_MEMORY) else record.accuracy
+    accuracy = record.accuracy if record.state.is_measured else 0.0
     if accuracy is None:
         return states.FAIL, None
     return states.COMPLETE, objective(spec, accuracy, record.train_seconds)
@@ -98,6 +99,7 @@ def attributes(record: TrialRecord) -> Params:
     return {"outcome": record.state.value, "accuracy": record.accuracy, "train_seconds": record.train_seconds}
 
 
-def identity(recipe: Params) -> str:
-    """The same for two recipes that differ in nothing but the seed."""
-    return repr(sorted((key, value) for key, value in recipe.items() if key != "seed"))
+def identity(spec: StudySpec, recipe: Params) -> str:
+    """The same for two recipes that differ in nothing but the seed, unless seeds are what is searched."""
+    own_seed = "seed" not in spec.space
+    return repr(sorted((key, value) for key, value in recipe.items() if not (own_seed and key == "seed")))

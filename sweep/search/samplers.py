@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import random
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 
 from sweep.search.proposals import Params
@@ -15,6 +18,7 @@ from sweep.spec import StudySpec
 
 GP_TRIALS = 300  # past these a proposal of the Gaussian process costs seconds
 TRIES = 200
+GRID_POINTS = 100_000  # of a discrete space that is searched to its last point
 RETRY_STRIDE = 7_368_787
 OWN_TRIES = 3  # of the sampler itself, before random ones: it may insist on what it believes in
 
@@ -46,13 +50,13 @@ class DistinctSampler(BaseSampler):
         for attempt in range(TRIES):
             seed = self._seed + RETRY_STRIDE * attempt
             sampler = self._make(seed) if attempt < OWN_TRIES else RandomSampler(seed=seed)
-            wanted = sampler.infer_relative_search_space(study, trial)
-            params = sampler.sample_relative(study, trial, wanted)
-            for name in search_space.keys() - params.keys():
-                params[name] = sampler.sample_independent(study, trial, name, search_space[name])
+            params = dict(sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial)))
+            for name, distribution in search_space.items():
+                if name not in params:
+                    params[name] = sampler.sample_independent(study, trial, name, distribution)
             if self._is_new(params):
-                break
-        return params
+                return params
+        return next((point for point in grid(search_space, self._seed) if self._is_new(point)), params)
 
     def sample_independent(
         self,
@@ -62,6 +66,22 @@ class DistinctSampler(BaseSampler):
         param_distribution: BaseDistribution,
     ) -> Any:
         return RandomSampler(seed=self._seed).sample_independent(study, trial, param_name, param_distribution)
+
+
+def grid(space: Mapping[str, BaseDistribution], seed: int) -> Iterator[Params]:
+    """Every point of a small discrete space in random order; nothing of a continuous or a large one."""
+    axes: list[list[Any]] = []
+    for distribution in space.values():
+        if isinstance(distribution, CategoricalDistribution):
+            axes.append(list(distribution.choices))
+        elif isinstance(distribution, IntDistribution):
+            axes.append(list(range(distribution.low, distribution.high + 1, distribution.step)))
+        else:
+            return
+    if math.prod(len(axis) for axis in axes) <= GRID_POINTS:
+        points = list(itertools.product(*axes))
+        random.Random(seed).shuffle(points)
+        yield from (dict(zip(space, point, strict=True)) for point in points)
 
 
 def sampler_name(spec: StudySpec, trials: int) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 from sweep_builders import ended, epoch, running, study, waiting
 
 from sweep.records import TrialRecord
-from sweep.report.figures import accuracy_against_seconds
-from sweep.report.tables import trials_table
+from sweep.reporting.figures import accuracy_against_seconds
+from sweep.reporting.tables import trials_table
 
 SPEC = study()
 

@@ -11,8 +11,8 @@ import pytest
 from sweep_builders import ended, epoch, run_of, running, study, trial_spec, waiting, write_trial, written_run
 
 from sweep.api import report
-from sweep.report.page import cell_text, render_markdown, render_page
-from sweep.report.tables import leaderboards, trials_table
+from sweep.reporting.page import cell_text, render_markdown, render_page
+from sweep.reporting.tables import leaderboards, trials_table
 from sweep.run import Run
 
 SOURCES = {"src", "href", "srcset", "data", "action", "poster"}

@@ -9,7 +9,7 @@ import pytest
 from sweep_builders import ended, epoch, running, study, trial_spec, waiting
 
 from sweep.records import TrialRecord
-from sweep.report.tables import TRIAL_COLUMNS, Leaderboards, describe_recipe, leaderboards, reason, trials_table
+from sweep.reporting.tables import TRIAL_COLUMNS, Leaderboards, describe_recipe, leaderboards, reason, trials_table
 
 SPEC = study()
 

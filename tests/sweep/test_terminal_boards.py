@@ -10,7 +10,7 @@ from sweep_builders import ended, study, trial_spec
 
 from sweep.commands.boards import ROWS, print_boards
 from sweep.records import TrialRecord
-from sweep.report.tables import leaderboards, trials_table
+from sweep.reporting.tables import leaderboards, trials_table
 
 SPEC = study()
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from sweep.report.page import render_markdown, render_page
-from sweep.report.tables import Leaderboards, leaderboards, trials_table
+from sweep.reporting.page import render_markdown, render_page
+from sweep.reporting.tables import Leaderboards, leaderboards, trials_table
 from sweep.run import Run
 
 
@@ -28,6 +28,6 @@ def write_report(run: Run) -> Report:
     boards = leaderboards(trials)
     report = Report(boards, folder / "index.html", folder / "trials.csv", folder / "report.md")
     trials.to_csv(report.csv, index=False)
-    report.markdown.write_text(render_markdown(run, boards))
-    report.page.write_text(render_page(run, trials, boards))
+    report.markdown.write_text(render_markdown(run, boards), encoding="utf-8")
+    report.page.write_text(render_page(run, trials, boards), encoding="utf-8")
     return report

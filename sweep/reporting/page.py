@@ -8,12 +8,11 @@ from importlib.resources import files
 import pandas as pd
 import plotly.io
 from jinja2 import Environment, StrictUndefined, select_autoescape
-from markupsafe import Markup
 
-from sweep.durations import show_seconds
+from sweep.durations import show_percent, show_seconds
 from sweep.records import TrialState
-from sweep.report.figures import accuracy_against_seconds
-from sweep.report.tables import Leaderboards
+from sweep.reporting.figures import accuracy_against_seconds
+from sweep.reporting.tables import Leaderboards
 from sweep.run import Run
 from sweep.summary import summarize
 from sweep.view import best_text, budget_text, fastest_text
@@ -24,11 +23,13 @@ def render_page(run: Run, trials: pd.DataFrame, boards: Leaderboards) -> str:
     figure = accuracy_against_seconds(trials, run.spec.target, run.spec.limits.trial)
     plot = plotly.io.to_html(figure, include_plotlyjs=True, full_html=False, config={"displaylogo": False})
     environment = Environment(autoescape=select_autoescape(default=True), undefined=StrictUndefined)
-    template = environment.from_string(files("sweep.report").joinpath("page.html.j2").read_text())
+    template = environment.from_string(
+        files("sweep.reporting").joinpath("page.html.j2").read_text(encoding="utf-8")
+    )
     return template.render(
         spec=run.spec,
         facts=_facts(run),
-        plot=Markup(plot),
+        plot=plot,
         tables=[(title, list(frame.columns), _cells(frame)) for title, frame in _titled(boards)],
     )
 
@@ -39,7 +40,7 @@ def render_markdown(run: Run, boards: Leaderboards) -> str:
     parts += ["\n".join(f"- {name}: {value}" for name, value in _facts(run))]
     for title, frame in _titled(boards):
         rows = [list(frame.columns), ["---"] * len(frame.columns), *_cells(frame)]
-        table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        table = "\n".join("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in rows)
         parts += [f"## {title}", table if len(frame) else "None."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -57,17 +58,21 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     states = ", ".join(f"{count} {TrialState(state).words}" for state, count in sorted(summary.states.items()))
     limit = show_seconds(run.spec.limits.trial)
     return [
-        ("Goal", f"{run.spec.goal}, target {run.spec.target:.0%} within {limit} a trial"),
+        ("Goal", f"{run.spec.goal}, target {show_percent(run.spec.target)} within {limit} a trial"),
         ("Trials", f"{summary.done} of {summary.trials_wanted} done ({states})"),
         ("Budget", budget_text(summary)),
         ("Best accuracy", best_text(summary)),
-        (f"Fastest to {run.spec.target:.0%}", fastest_text(summary)),
+        (f"Fastest to {show_percent(run.spec.target)}", fastest_text(summary)),
         ("Measured on", "the validation split; seconds are training only, without loading and evaluation"),
     ]
 
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:
     return [[cell_text(name, value) for name, value in row.items()] for row in frame.to_dict("records")]
+
+
+def _markdown_cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def cell_text(column: object, value: object) -> str:

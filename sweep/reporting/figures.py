@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from sweep.durations import show_percent
 from sweep.records import TrialState
 
 STATE_COLORS = {
@@ -42,7 +43,7 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
     figure.add_hline(
         y=target,
         line={"dash": "dash", "color": "#666666", "width": 1},
-        annotation_text=f"target {target:.0%}",
+        annotation_text=f"target {show_percent(target)}",
         annotation_position="top left",
     )
     if len(measured) and float(measured["train_seconds"].max()) > 0.3 * limit_seconds:

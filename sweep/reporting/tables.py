@@ -81,6 +81,8 @@ def reason(spec: StudySpec, record: TrialRecord) -> str:
         return ""
     if not record.state.is_final:
         return f"still {record.state.value}"
+    if record.state.is_measured and (record.accuracy or 0.0) >= spec.target:
+        return f"at the target, but after more than {spec.limits.trial:g} s of training"
     words = {
         TrialState.DEADLINE: f"below the target when its {spec.limits.trial:g} s were over",
         TrialState.COMPLETED: "below the target after its last epoch",
