@@ -57,9 +57,9 @@ def verdict(result: TrainResult, target: float, limit_seconds: float) -> str:
         return f"No verdict: no accuracy was measured ({result.ended})."
     facts = f"{accuracy:.2%} {split} accuracy in {result.train_seconds:.1f} s of training"
     within = result.train_seconds <= limit_seconds
-    if accuracy >= target and within:
-        return f"Success: {facts}, target {target:.0%}."
-    return f"Try again: {facts}, target {target:.0%}" + ("." if within else f" within {limit_seconds:g} s.")
+    if accuracy >= target and within and result.ended != Ended.DIVERGED:
+        return f"Success: {facts}, target {100 * target:.4g}%."
+    return f"Try again: {facts}, target {100 * target:.4g}%" + ("." if within else f" within {limit_seconds:g} s.")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -68,7 +68,9 @@ def make_parser() -> argparse.ArgumentParser:
     recipe = parser.add_argument_group("recipe")
     for name, key in TrainConfig.model_fields.items():
         option = "--" + name.replace("_", "-")
-        default = "" if key.default in (None, "", False) else f" (default {key.default})"
+        default = (
+            "" if key.default is None or key.default is False or key.default == "" else f" (default {key.default})"
+        )
         text = f"{key.description}{default}".replace("%", "%%")
         if key.annotation is bool:
             recipe.add_argument(option, dest=name, action="store_true", help=text)
@@ -86,7 +88,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command; 0 when the run came to an end, 1 for the user's mistakes."""
     arguments = vars(make_parser().parse_args(argv))
     given = {name: arguments[name] for name in TrainConfig.model_fields if arguments[name] is not None}
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     try:
         config = TrainConfig.model_validate(given)
         result = run(config, arguments, console)
@@ -95,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
             option = "--" + str(mistake["loc"][0]).replace("_", "-")
             print(f"error: {option}: {mistake['msg']}; got {mistake['input']!r}", file=sys.stderr)
         return 1
-    except TrainerError as error:
+    except (TrainerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if result.ended in (Ended.DIVERGED, Ended.OUT_OF_MEMORY):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,23 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
     scratch.replace(folder / NAME)
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> dict[str, Any] | None:
-    """The newest readable checkpoint of the folder, or None."""
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest undamaged checkpoint of the folder, with tensors on the CPU, or None.
+
+    Raises:
+        OSError: a checkpoint is there and cannot be read; starting over would overwrite it.
+    """
     for name in (NAME, PREVIOUS):
         try:
-            state: dict[str, Any] = torch.load(folder / name, map_location=device, weights_only=True)
+            with zipfile.ZipFile(folder / name) as archive:
+                if archive.testzip() is not None:  # torch does not look at the checksums
+                    continue
+            state: dict[str, Any] = torch.load(folder / name, map_location="cpu", weights_only=True)
             return state
-        except (FileNotFoundError, EOFError, RuntimeError, pickle.UnpicklingError, OSError):
+        except FileNotFoundError:
+            continue
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001  # damaged bytes raise nearly anything
             continue
     return None

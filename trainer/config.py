@@ -37,9 +37,9 @@ class TrainConfig(BaseModel):
     schedule: ScheduleName = Field("one_cycle", description="constant or one_cycle")
     warmup: float = Field(0.25, ge=0, lt=1, description="share of the steps one_cycle climbs for")
     validation_fraction: float = Field(
-        0.1, ge=0, lt=1, description="share of the training images held out, the same number in every class"
+        0.1, ge=0, lt=1, description="share of the training images held out, the same in every class"
     )
     test: bool = Field(False, description="measure the test set once, at the end")
-    seed: int = Field(0, ge=0, description="of weights and order; the validation split has its own")
+    seed: int = Field(0, ge=0, lt=2**32, description="of weights and order; the validation split has its own")
     split_seed: int = Field(0, ge=0, description="of the validation split; the same for a whole study")
     device: DeviceName = Field("auto", description="auto takes CUDA or ROCm, then MPS, then the CPU")

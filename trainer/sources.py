@@ -101,8 +101,11 @@ def decode_torchvision(name: str, root: Path) -> Decoded:
     kind = {"cifar10": datasets.CIFAR10, "mnist": datasets.MNIST}[name]
     try:
         train, test = kind(str(root), train=True), kind(str(root), train=False)
-    except (RuntimeError, ValueError, EOFError, OSError) as error:
-        raise DataError(f"data set {name!r} in {root} cannot be read: {error}") from error
+    except (RuntimeError, ValueError, EOFError, OSError, AssertionError, TypeError) as error:
+        raise DataError(
+            f"data set {name!r} in {root} cannot be read ({type(error).__name__}); it is incomplete or damaged: "
+            f"remove it and run `sweep download {name} --data-dir {root}` where there is a network"
+        ) from error
     classes = tuple(train.classes)
     if name == "mnist":
         return Decoded(_torchvision_part(train), _torchvision_part(test), classes, (0.1307,), (0.3081,))
@@ -179,7 +182,12 @@ def _read_images(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
     for path in paths:
         try:
             with Image.open(path) as image:
-                grey = image.mode in ("1", "L", "I", "I;16", "F")
+                if image.mode.startswith("I;16"):  # PIL would clip them
+                    yield (np.asarray(image) // 257).astype(np.uint8)
+                    continue
+                if image.mode in ("I", "F"):
+                    raise ValueError(f"mode {image.mode} has no fixed range of shades; convert it to 8 or 16 bits")
+                grey = image.mode in ("1", "L")
                 yield np.asarray(image.convert("L" if grey else "RGB"))
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"image {path} cannot be read ({error}); mend or remove it") from error
@@ -199,4 +207,4 @@ def _fit(image: NDArray[np.uint8], path: Path, first: NDArray[np.uint8]) -> NDAr
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:16]

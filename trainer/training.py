@@ -34,14 +34,14 @@ def train(config: TrainConfig, context: RunContext) -> TrainResult:
     began = time.monotonic()
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
-    data = load_data(config, device)
-    run = TrainingRun(config, context, data, device, began)
-    run.restore()
     try:
+        run = TrainingRun(config, context, load_data(config, device), device, began)
+        run.restore()
         return run.to_the_end()
     except torch.OutOfMemoryError:
-        detail = f"batch_size {config.batch_size} does not fit the memory of {device}"
-        return run.result(Ended.OUT_OF_MEMORY, detail)
+        seconds = time.monotonic() - began
+        detail = f"batch_size {config.batch_size} does not fit the memory of {device_name(device)}"
+        return TrainResult(Ended.OUT_OF_MEMORY, 0, None, 0.0, seconds, device=device_name(device), detail=detail)
 
 
 def choose_device(name: str) -> torch.device:
@@ -85,7 +85,8 @@ class TrainingRun:
         self.steps = self.steps_per_epoch * config.epochs
         self.progress = Progress()
         self.earlier_wall_seconds = 0.0
-        self.step_seconds = 0.0  # both of this attempt
+        self.step_seconds = 0.0  # of this attempt, as are the next two
+        self.cold = True  # the very first step is slow: it says what a step may take, not what an image does
         self.eval_image_seconds = 0.0
         self.load_seconds = time.monotonic() - began
 
@@ -102,6 +103,7 @@ class TrainingRun:
                 ended = self.close_epoch()
             elif ended == Ended.DEADLINE:
                 self.validate()
+                self.save()
             if ended is not None:
                 return self.result(ended)
         return self.result(Ended.COMPLETED)
@@ -114,7 +116,7 @@ class TrainingRun:
         loss_sum = torch.full((), progress.loss_sum, device=self.device)
         self.synchronize()
         started, ended = time.monotonic(), self.stop_requested()
-        warm, warm_step, cold = started, progress.step, not self.step_seconds
+        warm, warm_step = started, progress.step
         batches = self.data.batches(self.data.train, config.batch_size, order)
         while ended is None and (batch := next(batches, None)) is not None:
             images, labels = batch
@@ -127,10 +129,12 @@ class TrainingRun:
             progress.step += 1
             if progress.step % LOSS_CHECK_STEPS == 0 and not math.isfinite(float(loss_sum)):
                 ended = Ended.DIVERGED
-            elif cold:  # the very first step is slow and says nothing of the others
-                warm, warm_step, cold = time.monotonic(), progress.step, False
+                break
+            now = time.monotonic()
+            self.step_seconds = (now - warm) / (progress.step - warm_step)
+            if self.cold:
+                warm, warm_step, self.cold = now, progress.step, False
             elif progress.step % self.steps_per_epoch:
-                self.step_seconds = (time.monotonic() - warm) / (progress.step - warm_step)
                 ended = self.stop_requested()
         self.synchronize()
         progress.train_seconds += time.monotonic() - started
@@ -238,22 +242,25 @@ class TrainingRun:
             ConfigError: it belongs to another recipe.
         """
         folder = self.context.folder
-        state = None if folder is None else load_checkpoint(folder, self.device)
+        state = None if folder is None else load_checkpoint(folder)
         if state is None:
             return
         if state["recipe"] != self.recipe():
-            raise ConfigError(f"the checkpoint in {folder} belongs to another recipe; use another folder")
+            raise ConfigError(
+                f"the checkpoint in {folder} belongs to another recipe or other images; use another folder"
+            )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = Progress(**state["progress"])
         self.earlier_wall_seconds = self.progress.wall_seconds
-        torch.set_rng_state(state["rng"].cpu())
+        torch.set_rng_state(state["rng"])
         if state["device_rng"] is not None and self.device.type == "cuda":
-            torch.cuda.set_rng_state(state["device_rng"].cpu())
+            torch.cuda.set_rng_state(state["device_rng"])
 
     def recipe(self) -> str:
         """The recipe as text, without what may differ between two attempts of it."""
-        return self.config.model_dump_json(exclude={"data_dir", "device", "test"})
+        images = [len(self.data.train), len(self.data.validation), *self.data.classes]
+        return f"{self.config.model_dump_json(exclude={'data_dir', 'device', 'test'})} {images}"
 
 
 def device_name(device: torch.device) -> str:

@@ -23,7 +23,7 @@ DAMAGES = {
 
 def load(folder: Path) -> int | None:
     """The number in the checkpoint that load_checkpoint chooses."""
-    state = load_checkpoint(folder, CPU)
+    state = load_checkpoint(folder)
     return None if state is None else state["number"]
 
 
@@ -40,7 +40,7 @@ def test_what_is_saved_is_loaded(tmp_path):
 
     save_checkpoint(tmp_path, {"weights": weights, "recipe": "{}", "step": 12, "accuracy": None})
 
-    state = load_checkpoint(tmp_path, CPU)
+    state = load_checkpoint(tmp_path)
     assert state is not None
     assert torch.equal(state.pop("weights"), weights)
     assert state == {"recipe": "{}", "step": 12, "accuracy": None}

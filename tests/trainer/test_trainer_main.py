@@ -217,3 +217,13 @@ def test_the_folder_of_another_recipe_is_the_users_mistake(tmp_path: Path, capsy
 
     assert status == 1
     assert "belongs to another recipe" in mistakes
+
+
+def test_a_run_imports_neither_the_compiler_nor_the_decoders_of_a_cached_data_set():
+    code = (
+        "import sys; from trainer.__main__ import main; main(['--epochs', '1']); "
+        "print([name for name in ('torch._dynamo', 'torchvision', 'sklearn', 'optuna') if name in sys.modules])"
+    )
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=100)  # fills the cache
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -29,7 +29,7 @@ def recipe(**keys) -> TrainConfig:
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
-    state = load_checkpoint(folder, torch.device("cpu"))
+    state = load_checkpoint(folder)
     assert state is not None
     return state
 
