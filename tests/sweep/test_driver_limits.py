@@ -101,7 +101,7 @@ def test_a_small_space_ends_the_study_when_it_is_used_up(tmp_path):
     )
     api.launch(study)
     assert sorted(spec["recipe"]["x"] for spec in _specs()) == [0.1, 0.2, 0.3]
-    assert "has been tried" in events(RUN, "ended")[0]["why"]
+    assert "no new recipe" in events(RUN, "ended")[0]["why"]
 
 
 def test_each_trial_trains_with_a_seed_of_its_own(tmp_path):
