@@ -9,7 +9,7 @@ from sweep_builders import here
 
 from sweep import profile as profile_module
 from sweep.errors import StudyFileError
-from sweep.toml_files import load_profile
+from sweep.toml_files import load_profile, parse_changes
 
 
 @pytest.fixture(autouse=True)
@@ -41,18 +41,18 @@ def test_the_profile_of_this_machine_loads() -> None:
 def test_a_value_that_breaks_a_rule_is_refused_with_its_key(change: str) -> None:
     key = change.partition("=")[0]
     with pytest.raises(StudyFileError, match=rf"\n  {key}"):
-        load_profile("local", [change])
+        load_profile("local", parse_changes([change]))
 
 
 def test_an_unknown_key_is_named_with_those_allowed() -> None:
     with pytest.raises(StudyFileError, match="slot: unknown key; allowed here: name, description, launcher"):
-        load_profile("local", ["slot=1"])
+        load_profile("local", {"slot": 1})
 
 
 @pytest.mark.xfail(strict=True, reason="both halves of `number or auto` are told, under pydantic's names")
 def test_a_wrong_number_of_slots_is_one_mistake() -> None:
     with pytest.raises(StudyFileError, match=r"1 mistake\(s\)\n  slots: "):
-        load_profile("local", ["slots=0"])
+        load_profile("local", {"slots": 0})
 
 
 def test_slots_that_are_given_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:

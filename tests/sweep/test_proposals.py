@@ -15,7 +15,7 @@ from sweep_builders import ended, study
 from sweep.search import sample_recipes
 from sweep.search.proposals import attributes, decode, distributions, identity, objective, verdict
 from sweep.search.samplers import GP_TRIALS, sampler_name
-from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel, WalltimeModels
 
 BATCHES = [8, 64, 512]
 SPEC = study(
@@ -29,6 +29,7 @@ SPEC = study(
     },
 )
 MODEL = WalltimeModel(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
+MODELS = {"convnet": MODEL}
 LIMIT = 60.0
 
 
@@ -36,8 +37,8 @@ def params(share: float = 0.5, rank: int = 0) -> dict[str, Any]:
     return {"epochs_share": share, "batch_size_rank": rank, "optimizer": "adam", "width": 3, "lr": 0.01}
 
 
-def epochs(share: float, rank: int = 0, model: WalltimeModel | None = MODEL, limit: float = LIMIT) -> int | None:
-    recipe = decode(SPEC, params(share, rank), model, limit)
+def epochs(share: float, rank: int = 0, models: WalltimeModels = MODELS, limit: float = LIMIT) -> int | None:
+    recipe = decode(SPEC, params(share, rank), models, limit)
     return None if recipe is None else recipe["epochs"]
 
 
@@ -52,7 +53,7 @@ def test_optuna_searches_shares_of_epochs_and_ranks_of_ordinals() -> None:
 
 
 def test_a_recipe_has_the_fixed_keys_and_the_searched_ones() -> None:
-    assert decode(SPEC, params(share=0.0, rank=1), MODEL, LIMIT) == {
+    assert decode(SPEC, params(share=0.0, rank=1), MODELS, LIMIT) == {
         "model": "convnet",
         "momentum": 0.9,
         "epochs": 1,
@@ -91,15 +92,15 @@ def test_there_is_no_recipe_if_not_even_one_epoch_fits() -> None:
 
 
 @given(st.floats(0, 1))
-def test_few_epochs_are_proposed_while_nothing_was_timed(share: float) -> None:
-    proposed = epochs(share, model=None)
+def test_few_epochs_are_proposed_while_nothing_was_timed_of_the_network(share: float) -> None:
+    proposed = epochs(share, models={"mlp": MODEL})
     assert proposed is not None
     assert 1 <= proposed <= UNTIMED_EPOCHS
 
 
 def test_epochs_without_a_budget_are_searched_like_any_other_key() -> None:
     spec = study(space={"epochs": {"values": [10, 100]}})
-    assert decode(spec, {"epochs_rank": 1}, MODEL, 1.0) == {"epochs": 100}
+    assert decode(spec, {"epochs_rank": 1}, {None: MODEL}, 1.0) == {"epochs": 100}
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.4, 1.0])
@@ -147,12 +148,17 @@ def test_a_dashboard_shows_state_accuracy_and_seconds() -> None:
 
 
 def test_recipes_are_the_same_whatever_the_seed_and_the_order_of_the_keys() -> None:
-    assert identity({"a": 1, "b": "x", "seed": 1}) == identity({"b": "x", "a": 1, "seed": 2})
+    assert identity(SPEC, {"a": 1, "b": "x", "seed": 1}) == identity(SPEC, {"b": "x", "a": 1, "seed": 2})
+
+
+def test_recipes_that_differ_in_the_seed_are_not_the_same_where_seeds_are_searched() -> None:
+    spec = study(space={"seed": {"values": [1, 2]}})
+    assert identity(spec, {"a": 1, "seed": 1}) != identity(spec, {"a": 1, "seed": 2})
 
 
 @pytest.mark.parametrize("other", [{"a": 2}, {"a": 1.0}, {"a": "1"}, {"a": 1, "b": 1}, {"b": 1}, {}])
 def test_recipes_that_differ_in_anything_else_are_not_the_same(other: dict[str, Any]) -> None:
-    assert identity({"a": 1}) != identity(other)
+    assert identity(SPEC, {"a": 1}) != identity(SPEC, other)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from sweep_builders import HERE, ended, study, trial_spec
 from sweep.records import TrialRecord
 from sweep.search import Search, SpaceExhaustedError
 from sweep.spec import StudySpec
-from sweep.walltime import WalltimeModel
+from sweep.walltime import WalltimeModel, WalltimeModels
 
 LIMIT = 60.0
 MIXED = {
@@ -33,9 +34,9 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal.log"
 
 
-def ask(search: Search, model: WalltimeModel | None = None) -> TrialRecord:
+def ask(search: Search, models: WalltimeModels = MappingProxyType({})) -> TrialRecord:
     """A proposal, written down."""
-    number, params, recipe = search.ask(model, LIMIT)
+    number, params, recipe = search.ask(models, LIMIT)
     return TrialRecord(trial_spec(number, recipe=recipe, params=params))
 
 
@@ -146,6 +147,7 @@ def test_a_study_that_is_resumed_after_each_trial_gets_the_same_proposals(
 ASKER = """
 import sys
 from pathlib import Path
+from types import MappingProxyType
 import test_search
 print(test_search.proposals(test_search.study(space=test_search.MIXED, sampler=sys.argv[1]), Path(sys.argv[2]), 2))
 """
@@ -233,18 +235,18 @@ def test_epochs_are_proposed_within_what_fits_the_limit(journal: Path) -> None:
     model = WalltimeModel(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
     search = Search(study(space={"epochs": {"up_to": 90}, "batch_size": {"values": [8, 80]}}), journal)
     for _ in range(8):
-        recipe = ask(search, model).spec.recipe
+        recipe = ask(search, {None: model}).spec.recipe
         assert model.trial_seconds(recipe["batch_size"], recipe["epochs"]) <= LIMIT
 
 
 def test_only_batch_sizes_of_which_an_epoch_fits_are_proposed(journal: Path) -> None:
     model = WalltimeModel(constant=1.0, per_batch=800.0, startup_seconds=0.0, margin=1.0)
     search = Search(study(space={"epochs": {"up_to": 90}, "batch_size": {"values": [8, 800]}}), journal)
-    assert {ask(search, model).spec.recipe["batch_size"] for _ in range(4)} == {800}
+    assert {ask(search, {None: model}).spec.recipe["batch_size"] for _ in range(4)} == {800}
 
 
 def test_a_limit_in_which_no_epoch_fits_exhausts_the_space(journal: Path) -> None:
     model = WalltimeModel(constant=100.0, per_batch=0.0, startup_seconds=0.0, margin=1.1)
     search = Search(study(space={"epochs": {"up_to": 90}}), journal)
     with pytest.raises(SpaceExhaustedError):
-        ask(search, model)
+        ask(search, {None: model})

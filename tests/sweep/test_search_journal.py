@@ -26,7 +26,7 @@ def journal(tmp_path: Path) -> Path:
 
 
 def asked(search: Search) -> TrialRecord:
-    number, params, recipe = search.ask(None, 60.0)
+    number, params, recipe = search.ask({}, 60.0)
     return TrialRecord(trial_spec(number, recipe=recipe, params=params))
 
 
@@ -193,7 +193,7 @@ def test_a_driver_that_dies_twice_before_the_first_trial_can_be_resumed(journal:
 
 def test_a_storage_that_holds_the_trials_of_another_run_is_refused(journal: Path) -> None:
     some_trials(journal)
-    with pytest.raises(RunFolderError, match="already holds a study 'toy' of 4 trials"):
+    with pytest.raises(RunFolderError, match="already holds a study 'toy' of 2 trials"):
         Search(SPEC, journal).reconcile({})
 
 

@@ -8,13 +8,18 @@ import pytest
 
 from sweep.errors import StudyFileError
 from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
-from sweep.toml_files import builtin_names, load_frozen_study, load_study, save
+from sweep.toml_files import builtin_names, load_frozen_study, load_study, parse_changes, save
+
+
+def quickstart(*changes: str) -> StudySpec:
+    """The quickstart study with these changes."""
+    return load_study("quickstart", parse_changes(changes))
 
 
 def mistakes(*changes: str) -> list[str]:
     """The lines of the refusal of the quickstart study with these changes, without the line that counts them."""
     with pytest.raises(StudyFileError) as refusal:
-        load_study("quickstart", list(changes))
+        quickstart(*changes)
     return [line.strip() for line in str(refusal.value).splitlines()[1:]]
 
 
@@ -74,7 +79,7 @@ def test_a_mistake_is_told_with_its_key_rule_and_value(change: str, line: str) -
 
 @pytest.mark.parametrize("target", [1e-9, 1.0])
 def test_a_target_may_be_anything_above_zero_up_to_one(target: float) -> None:
-    assert load_study("quickstart", [f"target={target}"]).target == target
+    assert quickstart(f"target={target}").target == target
 
 
 @pytest.mark.parametrize("name", ["", "../elsewhere", "a b", "-x", ".hidden", "a/b", "x" * 65])
@@ -114,14 +119,14 @@ def test_a_key_that_the_trainer_does_not_know_is_told_with_those_it_knows(table:
 
 def test_a_walltime_must_cover_one_trial_with_its_start_and_end() -> None:
     limits = ["limits.trial=60", f"limits.walltime={60 + JOB_OVERHEAD_SECONDS}"]
-    assert load_study("quickstart", limits).limits.walltime == 60 + JOB_OVERHEAD_SECONDS
+    assert quickstart(*limits).limits.walltime == 60 + JOB_OVERHEAD_SECONDS
     (line,) = mistakes("limits.trial=60", f"limits.walltime={59.9 + JOB_OVERHEAD_SECONDS}")
     assert line.startswith("limits: walltime must cover one trial of 60 s")
 
 
 def test_gpu_hours_must_cover_one_trial_with_its_start_and_end() -> None:
     limits = ["limits.trial=345", "limits.gpu_hours=0.1"]
-    assert load_study("quickstart", limits).limits.gpu_hours == 0.1
+    assert quickstart(*limits).limits.gpu_hours == 0.1
     (line,) = mistakes("limits.trial=345", "limits.gpu_hours=0.099")
     assert (
         line
@@ -184,11 +189,11 @@ def test_a_key_named_like_a_kind_of_parameter_is_named_in_full() -> None:
     ],
 )
 def test_trials_get_seeds_of_their_own_unless_the_study_sets_them(changes: list[str], given: bool) -> None:
-    assert load_study("quickstart", changes).takes_seed is given
+    assert quickstart(*changes).takes_seed is given
 
 
 def test_the_copy_in_a_run_folder_is_read_without_its_trainer(tmp_path: Path) -> None:
-    save(tmp_path / "study.toml", load_study("quickstart", ["trainer='sleepers:sleep'"]))
+    save(tmp_path / "study.toml", quickstart("trainer='sleepers:sleep'"))
     text = (tmp_path / "study.toml").read_text().replace("sleepers:sleep", "gone:train")
     (tmp_path / "study.toml").write_text(text)
     assert load_frozen_study(tmp_path / "study.toml").trainer == "gone:train"
@@ -198,12 +203,11 @@ def test_the_copy_in_a_run_folder_is_read_without_its_trainer(tmp_path: Path) ->
 
 def test_a_change_of_the_copy_in_a_run_folder_is_checked(tmp_path: Path) -> None:
     save(tmp_path / "study.toml", load_study("quickstart"))
-    assert load_frozen_study(tmp_path / "study.toml", ["limits.trials=99"]).limits.trials == 99
+    assert load_frozen_study(tmp_path / "study.toml", {"limits.trials": 99}).limits.trials == 99
     with pytest.raises(StudyFileError, match=r"limits\.trials"):
-        load_frozen_study(tmp_path / "study.toml", ["limits.trials=0"])
+        load_frozen_study(tmp_path / "study.toml", {"limits.trials": 0})
 
 
 def test_a_trainer_that_takes_any_mapping_may_get_any_key() -> None:
-    spec = load_study("quickstart", ["trainer='sleepers:sleep'", "fixed.colour='red'"])
-    assert isinstance(spec, StudySpec)
+    spec = quickstart("trainer='sleepers:sleep'", "fixed.colour='red'")
     assert spec.fixed["colour"] == "red"

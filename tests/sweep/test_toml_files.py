@@ -16,6 +16,7 @@ from sweep.toml_files import (
     builtin_names,
     load_profile,
     load_study,
+    parse_changes,
     save,
     split_changes,
 )
@@ -83,59 +84,82 @@ def test_an_empty_file_is_told_every_key_that_is_missing(tmp_path: Path) -> None
 def test_the_mistakes_are_counted_and_the_file_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text(STUDY)
     with pytest.raises(StudyFileError, match=r"^bad\.toml: 2 mistake\(s\)\n"):
-        load_study("bad.toml", ["target=2", "seed=-1"])
+        load_study("bad.toml", {"target": 2, "seed": -1})
 
 
 @pytest.mark.parametrize(
-    ("change", "changed"),
+    ("text", "key", "value"),
     [
-        ("seed=7", {"seed": 7}),
-        ("target=0.5", {"target": 0.5}),
-        ("fixed.test=true", {"fixed": {"test": True}}),
-        ("fixed.optimizer=adam", {"fixed": {"optimizer": "adam"}}),
-        ('fixed.optimizer="adam"', {"fixed": {"optimizer": "adam"}}),
-        ("fixed.optimizer='adam'", {"fixed": {"optimizer": "adam"}}),
-        ("limits.trial=1h 30m", {"limits": {"trial": "1h 30m"}}),
-        ("fixed.path=/a=b", {"fixed": {"path": "/a=b"}}),
-        ("description=", {"description": ""}),
-        ("a.b.c.d=1", {"a": {"b": {"c": {"d": 1}}}}),
-        ("space.x={ low = 1, high = 2 }", {"space": {"x": {"low": 1, "high": 2}}}),
-        ("space.o.choices=['a', 'b']", {"space": {"o": {"choices": ["a", "b"]}}}),
-        (" seed = 7", {"seed": 7}),
-        ("fixed.word= plain words ", {"fixed": {"word": "plain words"}}),
+        ("seed=7", "seed", 7),
+        ("target=0.5", "target", 0.5),
+        ("target=1.0", "target", 1.0),
+        ("fixed.test=true", "fixed.test", True),
+        ("fixed.optimizer=adam", "fixed.optimizer", "adam"),
+        ('fixed.optimizer="adam"', "fixed.optimizer", "adam"),
+        ("fixed.optimizer='adam'", "fixed.optimizer", "adam"),
+        ("fixed.optimizer='true'", "fixed.optimizer", "true"),
+        ("limits.trial=1h 30m", "limits.trial", "1h 30m"),
+        ("fixed.path=/a=b", "fixed.path", "/a=b"),
+        ("description=", "description", ""),
+        ("a.b.c.d=1", "a.b.c.d", 1),
+        ("space.x={ low = 1, high = 2 }", "space.x", {"low": 1, "high": 2}),
+        ("space.o.choices=['a', 'b']", "space.o.choices", ["a", "b"]),
+        (" seed = 7", "seed", 7),
+        ("fixed.word= plain words ", "fixed.word", "plain words"),
     ],
 )
-def test_a_change_is_read_as_toml_or_else_as_text(change: str, changed: dict[str, Any]) -> None:
+def test_the_value_of_a_change_is_read_as_toml_or_else_as_text(text: str, key: str, value: object) -> None:
+    assert repr(parse_changes([text])) == repr({key: value})  # 1, 1.0 and True are equal, but not the same
+
+
+def test_changes_are_read_in_the_order_in_which_they_were_given() -> None:
+    texts = ["space.x={ low = 1, high = 2 }", "space.x.log=true", "seed=3"]
+    assert list(parse_changes(texts)) == ["space.x", "space.x.log", "seed"]
+    assert parse_changes([]) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "changed"),
+    [
+        ("seed", {"seed": 1}),
+        ("fixed.seed", {"fixed": {"seed": 1}}),
+        ("a.b.c.d", {"a": {"b": {"c": {"d": 1}}}}),
+    ],
+)
+def test_a_change_makes_the_tables_on_its_way(key: str, changed: dict[str, Any]) -> None:
     data: dict[str, Any] = {}
-    apply_change(data, change)
+    apply_change(data, key, 1)
     assert data == changed
 
 
 def test_a_change_leaves_the_other_keys_of_a_table_as_they_are() -> None:
     data: dict[str, Any] = {"limits": {"trials": 3, "trial": "10s"}, "seed": 1}
-    apply_change(data, "limits.trials=5")
+    apply_change(data, "limits.trials", 5)
     assert data == {"limits": {"trials": 5, "trial": "10s"}, "seed": 1}
 
 
-@pytest.mark.parametrize("change", ["limits.trials", "", "=3", " =3"])
+@pytest.mark.parametrize("change", ["limits.trials", "", "=3", " =3", ".trials=3", "limits.=3", "a..b=3"])
 def test_a_change_without_a_key_or_a_value_is_refused(change: str) -> None:
     with pytest.raises(StudyFileError, match=r"--set needs key=value, such as limits\.trials=20"):
-        apply_change({}, change)
+        parse_changes(["seed=1", change])
 
 
 def test_a_change_may_not_run_through_a_value() -> None:
     with pytest.raises(StudyFileError, match="'name' is a value, not a table"):
-        apply_change({"name": "mine"}, "name.first=x")
+        apply_change({"name": "mine"}, "name.first", "x")
 
 
 def test_the_last_change_of_a_key_counts(tmp_path: Path) -> None:
     (tmp_path / "mine.toml").write_text(STUDY)
-    assert load_study("mine.toml", ["seed=1", "seed=2"]).seed == 2
+    assert load_study("mine.toml", parse_changes(["seed=1", "seed=2"])).seed == 2
 
 
 def test_changes_after_profile_are_for_the_profile() -> None:
-    changes = ["limits.trials=3", "profile.slots=2", "profile.env.A=1", "name=profiles"]
-    assert split_changes(changes) == (["limits.trials=3", "name=profiles"], ["slots=2", "env.A=1"])
+    changes = {"limits.trials": 3, "profile.slots": 2, "profile.env.A": "1", "name": "profiles"}
+    assert split_changes(changes) == (
+        {"limits.trials": 3, "name": "profiles"},
+        {"slots": 2, "env.A": "1"},
+    )
 
 
 @pytest.mark.parametrize("name", builtin_names("studies"))
