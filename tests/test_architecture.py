@@ -164,11 +164,6 @@ print(json.dumps(sorted(sys.modules)))
 """
 
 
-EAGER = pytest.mark.xfail(
-    strict=True, reason="the command line imports sweep.plan, and with it Optuna, whatever the command"
-)
-
-
 def loaded(*arguments: str) -> set[str]:
     """The packages that a command has loaded at its end, in a process of its own."""
     command = [sys.executable, "-c", RUN, *arguments]
@@ -176,14 +171,12 @@ def loaded(*arguments: str) -> set[str]:
     return {name.split(".")[0] for name in json.loads(done.stdout.splitlines()[-1])}
 
 
-@EAGER
 def test_the_command_line_starts_without_the_slow_libraries() -> None:
     packages = loaded()
     assert "typer" in packages
     assert packages & SLOW == set()
 
 
-@EAGER
 @pytest.mark.parametrize("arguments", [("status", "quickstart"), ("status", "--json"), ("list",)])
 def test_a_look_at_a_run_needs_none_of_the_slow_libraries(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     create_run(load_study("quickstart"), load_profile("local"), tmp_path)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from sweep.durations import Seconds, parse_seconds, show_seconds
+from sweep.durations import Seconds, parse_seconds, show_percent, show_seconds
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,8 @@ def test_a_limit_must_be_above_zero_and_finite(written: object) -> None:
         (8.31, "8.3 s"),
         (30, "30 s"),
         (59.9, "59.9 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
         (60, "1 min 00 s"),
         (725, "12 min 05 s"),
         (3599.6, "1 h 00 min"),
@@ -60,9 +62,20 @@ def test_people_read_seconds_minutes_and_hours(seconds: float, shown: str) -> No
     assert show_seconds(seconds) == shown
 
 
-@pytest.mark.xfail(strict=True, reason="rounded after the unit is chosen: 60 s")
-def test_seconds_that_round_to_a_minute_are_shown_as_a_minute() -> None:
-    assert show_seconds(59.96) == "1 min 00 s"
+@pytest.mark.parametrize(
+    ("share", "shown"),
+    [
+        (0.6, "60%"),
+        (0.975, "97.5%"),
+        (0.9999, "99.99%"),
+        (0.07, "7%"),
+        (0.29, "29%"),
+        (1.0, "100%"),
+        (1e-3, "0.1%"),
+    ],
+)
+def test_a_share_is_shown_without_digits_that_it_does_not_have(share: float, shown: str) -> None:
+    assert show_percent(share) == shown
 
 
 @given(st.floats(0, 1e7))

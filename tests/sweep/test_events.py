@@ -44,7 +44,6 @@ def test_a_session_that_was_killed_lasts_until_it_was_last_heard_of(tmp_path: Pa
     assert driven(tmp_path / "events", *events) == 11
 
 
-@pytest.mark.xfail(strict=True, reason="events that `sweep stop` writes later prolong the session that was over")
 @pytest.mark.parametrize("last", ["detached", "ended", "breaker"])
 def test_what_is_booked_after_a_session_was_over_does_not_prolong_it(tmp_path: Path, last: str) -> None:
     assert driven(tmp_path / "events", ("launched", 100.0), (last, 130.0), ("job_ended", 9000.0)) == 30

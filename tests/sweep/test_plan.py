@@ -152,6 +152,5 @@ def test_a_plan_warns_of_slots_that_the_budget_leaves_empty() -> None:
     assert not warned(planned(slots=6, gpu_hours=0.1), "slots")
 
 
-@pytest.mark.xfail(strict=True, reason="the number of trials is taken for the budget's")
 def test_a_plan_of_fewer_trials_than_slots_does_not_blame_a_budget() -> None:
     assert not warned(planned(slots=50), "the budget covers")

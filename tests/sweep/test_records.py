@@ -41,6 +41,11 @@ def test_a_failure_is_a_trial_whose_recipe_may_not_be_to_blame(state: TrialState
     assert state.is_failure is (state.value in ("failed", "timeout", "lost"))
 
 
+@pytest.mark.parametrize("state", TrialState)
+def test_a_measured_trial_is_one_whose_accuracy_is_that_of_its_recipe(state: TrialState) -> None:
+    assert state.is_measured is (state.value in ("completed", "target", "deadline", "pruned"))
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

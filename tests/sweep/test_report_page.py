@@ -165,7 +165,6 @@ def test_pipes_in_a_markdown_table_do_not_end_a_cell(runs: Path) -> None:
     assert len(re.split(r"(?<!\\)\|", row)) == 7
 
 
-@pytest.mark.xfail(strict=True, reason="only pipes are escaped; an exception of several lines breaks the table")
 def test_line_breaks_in_a_markdown_table_do_not_end_a_row(runs: Path) -> None:
     record = ended(0, "failed", None, detail="ValidationError: 1 error\nwidth\n  too wide")
     assert len(rows(markdown_of(run_of(runs, study(), [record])))) == 1

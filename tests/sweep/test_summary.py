@@ -42,9 +42,6 @@ def test_a_failure_is_not_the_best(state: str) -> None:
     assert summary(ended(0, accuracy=0.5), ended(1, state, accuracy=0.8)).best_accuracy_trial == 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only failures are left out, though Optuna hears 0 of a trial that diverged"
-)
 @pytest.mark.parametrize("state", ["diverged", "out_of_memory"])
 def test_a_recipe_that_cannot_be_trained_is_not_the_best(state: str) -> None:
     assert summary(ended(0, accuracy=0.5), ended(1, state, accuracy=0.8)).best_accuracy_trial == 0
@@ -74,6 +71,7 @@ def test_a_trial_at_the_target_within_the_limit_counts(state: str) -> None:
         ended(0, "timeout", accuracy=0.95),
         ended(0, "lost", accuracy=0.95),
         ended(0, "diverged", accuracy=0.95),
+        ended(0, "out_of_memory", accuracy=0.95),
         running(0, epoch(1, 5.0, accuracy=0.95)),
         waiting(0),
     ],
@@ -82,13 +80,26 @@ def test_any_other_trial_does_not_count(record: TrialRecord) -> None:
     assert not reached(SPEC, record)
 
 
-@pytest.mark.xfail(strict=True, reason="diverged trials are left out, those without memory are not")
-def test_a_trial_that_ran_out_of_memory_does_not_count() -> None:
-    assert not reached(SPEC, ended(0, "out_of_memory", accuracy=0.95))
+@pytest.mark.parametrize(
+    ("record", "retries"),
+    [
+        (waiting(0), 0),
+        (ended(0), 0),
+        (replace(ended(0), attempts=3, failures=2), 2),
+        (replace(running(0), attempts=2, failures=1), 1),
+        (replace(waiting(0), attempts=2, failures=2), 1),  # the second is not followed yet
+        (replace(ended(0, "lost", None), attempts=3, failures=3), 2),
+        (replace(ended(0, "failed", None), failures=1), 0),
+        (replace(ended(0), attempts=2), 0),  # the first was cancelled
+    ],
+)
+def test_failures_that_were_followed_by_another_attempt_are_retries(record: TrialRecord, retries: int) -> None:
+    assert summary(record).retries == retries
 
 
-def test_attempts_after_the_first_are_retries() -> None:
-    assert summary(replace(ended(0), attempts=3), replace(waiting(1), attempts=2), waiting(2)).retries == 3
+def test_the_retries_of_all_trials_are_added_up() -> None:
+    records = [replace(ended(0), attempts=3, failures=2), replace(running(1), attempts=2, failures=1)]
+    assert summary(*records).retries == 3
 
 
 def test_hours_are_those_of_the_ledger() -> None:

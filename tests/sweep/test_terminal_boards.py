@@ -49,9 +49,6 @@ def test_only_the_best_are_printed_and_the_rest_counted() -> None:
 
 
 @pytest.mark.parametrize("bracketed", ["[relu]", "[/data/images]"])
-@pytest.mark.xfail(
-    strict=True, reason="cells are taken for console markup: swallowed, or a MarkupError at the end"
-)
 def test_brackets_in_a_recipe_or_a_reason_are_printed_as_they_are(bracketed: str) -> None:
     spec = trial_spec(0, recipe={"x": bracketed}, params={"x": bracketed})
     assert printed(ended(0, "failed", None, detail=f"no {bracketed}", spec=spec)).count(bracketed) == 2

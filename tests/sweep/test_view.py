@@ -86,7 +86,6 @@ def test_a_key_that_was_searched_by_rank_is_shown_by_its_value() -> None:
 
 
 @pytest.mark.parametrize("value", ["[relu]", "[/INST]", "[bold]x[/bold]"])
-@pytest.mark.xfail(strict=True, reason="recipes are taken for console markup: swallowed, or a MarkupError")
 def test_brackets_in_a_recipe_are_shown_in_the_panel(value: str) -> None:
     assert value in panel(running(0, recipe={"x": value}, params={"x": value}))
 
@@ -102,7 +101,6 @@ def test_a_line_tells_what_went_wrong() -> None:
     assert line == "trial 3: out of memory, no accuracy in 0.0 s  x 0.5  the batch is too large"
 
 
-@pytest.mark.xfail(strict=True, reason="the detail of an exception may have lines of its own")
 def test_a_trial_is_one_line_though_its_exception_has_several() -> None:
     assert len(trial_line(ended(3, "failed", None, detail="ValidationError:\nx\n  is wrong")).splitlines()) == 1
 
@@ -121,12 +119,10 @@ def test_brackets_in_a_line_are_printed_as_they_are() -> None:
     assert line.endswith("got [red]x[/] and [/INST]")
 
 
-@pytest.mark.xfail(strict=True, reason="lines are wrapped at the width of the console, 200 on a pipe")
 def test_a_long_line_is_not_wrapped_on_a_pipe() -> None:
     assert len(lines([], [ended(0, "failed", None, detail="word " * 60)])) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="names between colons are taken for emoji")
 def test_colons_in_a_line_are_printed_as_they_are() -> None:
     (line,) = lines([], [ended(0, "failed", None, detail="loss :100: at step")])
     assert line.endswith("loss :100: at step")

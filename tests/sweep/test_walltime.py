@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from sweep_builders import ended, epoch, running, waiting
 
-from sweep.walltime import MARGIN, Timing, WalltimeModel, fit, timings
+from sweep.walltime import MARGIN, Timing, WalltimeModel, batch_size_of, fit, fit_all, timing
 
 seconds = st.floats(1e-3, 1e4)
 batches = st.integers(1, 5000).map(float)
@@ -22,71 +23,63 @@ def paces(constant: float, per_batch: float) -> list[Timing]:
     return [Timing(batch, constant + per_batch / batch, 2.0) for batch in BATCHES]
 
 
-def fitted(seen: list[Timing]) -> WalltimeModel:
-    model = fit(seen)
-    assert model is not None
-    return model
-
-
 def test_nothing_is_predicted_before_anything_was_timed() -> None:
-    assert fit([]) is None
-    assert fit(timings([waiting(), running(1)], model=None)) is None
+    assert fit_all([]) == {}
+    assert fit_all([waiting(), running(1)]) == {}
 
 
 @pytest.mark.parametrize(
     ("constant", "per_batch"), [(3.0, 200.0), (0.5, 0.0), (0.0, 40.0), (1e-4, 1e3), (90.0, 1.0)]
 )
 def test_exact_timings_give_back_the_costs_of_an_image_and_of_a_step(constant: float, per_batch: float) -> None:
-    model = fitted(paces(constant, per_batch))
+    model = fit(paces(constant, per_batch))
     assert model.constant == pytest.approx(constant, rel=1e-6, abs=1e-9)
     assert model.per_batch == pytest.approx(per_batch, rel=1e-6, abs=1e-6)
 
 
 @given(seconds, seconds, batches)
 def test_exact_timings_predict_every_other_batch_size(constant: float, per_batch: float, batch: float) -> None:
-    model = fitted(paces(constant, per_batch))
+    model = fit(paces(constant, per_batch))
     assert model.epoch_seconds(batch) == pytest.approx(constant + per_batch / batch, rel=1e-4)
 
 
 def test_exact_timings_leave_the_usual_margin() -> None:
-    assert fitted(paces(3.0, 200.0)).margin == MARGIN
+    assert fit(paces(3.0, 200.0)).margin == MARGIN
 
 
 @given(seen_timings)
 def test_costs_are_never_negative_and_epochs_take_time(seen: list[Timing]) -> None:
-    model = fitted(seen)
+    model = fit(seen)
     assert model.constant >= 0
     assert model.per_batch >= 0
-    assert all(model.epoch_seconds(timing.batch_size) > 0 for timing in seen)
+    assert all(model.epoch_seconds(one.batch_size) > 0 for one in seen)
 
 
 @given(seen_timings)
 def test_nine_of_ten_seen_epochs_are_within_the_margin(seen: list[Timing]) -> None:
-    model = fitted(seen)
+    model = fit(seen)
     within = [
-        timing
-        for timing in seen
-        if timing.epoch_seconds <= model.epoch_seconds(timing.batch_size) * model.margin * (1 + 1e-9)
+        one for one in seen if one.epoch_seconds <= model.epoch_seconds(one.batch_size) * model.margin * (1 + 1e-9)
     ]
     assert len(within) >= 0.9 * len(seen)
 
 
 @given(seen_timings)
 def test_the_slowest_start_is_reckoned_with(seen: list[Timing]) -> None:
-    assert fitted(seen).startup_seconds == max(timing.startup_seconds for timing in seen)
+    assert fit(seen).startup_seconds == max(one.startup_seconds for one in seen)
 
 
 @given(seconds, st.floats(0, 1), batches, batches)
 def test_one_batch_size_predicts_the_most_that_any_split_of_the_costs_would(
     pace: float, share: float, seen: float, other: float
 ) -> None:
-    model = fitted([Timing(seen, pace, 0.0)])
+    model = fit([Timing(seen, pace, 0.0)])
     constant, per_batch = share * pace, (1 - share) * pace * seen
     assert model.epoch_seconds(other) >= (constant + per_batch / other) * (1 - 1e-9)
 
 
 def test_one_batch_size_predicts_smaller_batches_to_be_slower_in_proportion() -> None:
-    model = fitted([Timing(64.0, 10.0, 0.0)])
+    model = fit([Timing(64.0, 10.0, 0.0)])
     assert [model.epoch_seconds(batch) for batch in (16.0, 64.0, 256.0)] == [40.0, 10.0, 10.0]
 
 
@@ -94,7 +87,7 @@ def test_one_batch_size_predicts_smaller_batches_to_be_slower_in_proportion() ->
 def test_the_epochs_that_fit_are_never_predicted_to_exceed_the_limit(
     seen: list[Timing], batch: float, limit: float
 ) -> None:
-    model = fitted(seen)
+    model = fit(seen)
     epochs = model.fitting_epochs(batch, limit)
     assume(epochs > 0)
     assert model.trial_seconds(batch, epochs) <= limit * (1 + 1e-9)
@@ -102,7 +95,7 @@ def test_the_epochs_that_fit_are_never_predicted_to_exceed_the_limit(
 
 @given(seen_timings, batches, st.floats(1, 1e5))
 def test_one_epoch_more_than_fits_would_exceed_the_limit(seen: list[Timing], batch: float, limit: float) -> None:
-    model = fitted(seen)
+    model = fit(seen)
     assert model.trial_seconds(batch, model.fitting_epochs(batch, limit) + 1) > limit * (1 - 1e-9)
 
 
@@ -112,37 +105,65 @@ def test_no_epoch_fits_a_limit_that_the_start_uses_up() -> None:
 
 @given(seen_timings, batches, st.integers(1, 500))
 def test_more_epochs_take_longer(seen: list[Timing], batch: float, epochs: int) -> None:
-    model = fitted(seen)
+    model = fit(seen)
     assert model.trial_seconds(batch, epochs + 1) > model.trial_seconds(batch, epochs)
 
 
 def test_the_pace_of_a_trial_is_the_median_of_its_epochs() -> None:
     walls = [7.0, 9.0, 11.0, 40.0, 42.0]
     record = running(0, *(epoch(number, wall) for number, wall in enumerate(walls, 1)), recipe={"batch_size": 32})
-    assert timings([record], model=None) == [Timing(32.0, 2.0, 5.0)]
+    assert timing(record) == Timing(32.0, 2.0, 5.0)
 
 
 def test_a_trial_of_one_epoch_is_timed_by_its_training() -> None:
-    (timing,) = timings([running(0, epoch(1, 10.0), recipe={"batch_size": 32})], model=None)
-    assert timing.epoch_seconds + timing.startup_seconds == pytest.approx(10.0)
-    assert timing.epoch_seconds == pytest.approx(9.0)
+    seen = timing(running(0, epoch(1, 10.0), recipe={"batch_size": 32}))
+    assert seen.epoch_seconds + seen.startup_seconds == pytest.approx(10.0)
+    assert seen.epoch_seconds == pytest.approx(9.0)
 
 
 def test_trials_that_ended_are_timed_as_those_that_run() -> None:
     record = replace(ended(), epochs=(epoch(1, 4.0), epoch(2, 6.0)))
-    (timing,) = timings([record], model=None)
-    assert timing.epoch_seconds == 2.0
+    assert timing(record).epoch_seconds == 2.0
 
 
-def test_only_trials_of_the_same_network_are_timed() -> None:
+def test_a_network_is_timed_by_its_own_trials_alone() -> None:
     records = [
-        running(number, epoch(1, 10.0), recipe={"model": model, "batch_size": number})
-        for number, model in ((1, "convnet"), (2, "mlp"))
+        running(1, epoch(1, 10.0), epoch(2, 30.0), recipe={"model": "convnet", "batch_size": 8}),
+        running(2, epoch(1, 10.0), epoch(2, 12.0), recipe={"model": "mlp", "batch_size": 64}),
+        running(3, epoch(1, 10.0), epoch(2, 15.0), recipe={"batch_size": 64}),
+        running(4, recipe={"model": "vit", "batch_size": 64}),
     ]
-    assert [timing.batch_size for timing in timings(records, model="mlp")] == [2.0]
+    models = fit_all(records)
+    assert {network: model.lone_batch for network, model in models.items()} == {"convnet": 8, "mlp": 64, None: 64}
+    assert [models[network].epoch_seconds(64) for network in ("convnet", "mlp", None)] == [20, 2, 5]
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="timings are kept by a key that is no list")
+def test_a_network_that_is_a_list_of_its_layers_is_timed() -> None:
+    records = [running(0, epoch(1, 4.0), epoch(2, 6.0), recipe={"model": [64, 32]})]
+    (model,) = fit_all(records).values()
+    assert model.epoch_seconds(1) == 2
+
+
+@pytest.mark.parametrize(
+    ("recipe", "batch_size"),
+    [
+        ({"batch_size": 32}, 32),
+        ({"batch_size": 0.5}, 1),
+        ({"batch_size": 0}, 1),
+        ({"batch_size": -4}, 1),
+        ({"batch_size": "auto"}, 1),
+        ({"batch_size": [8, 8]}, 1),
+        ({}, 1),
+    ],
+)
+def test_a_recipe_without_a_usable_batch_size_counts_as_one_of_single_images(
+    recipe: dict[str, Any], batch_size: int
+) -> None:
+    assert batch_size_of(recipe) == batch_size
 
 
 def test_an_epoch_that_took_no_time_at_all_is_still_predicted_to_take_some() -> None:
-    model = fitted(timings([running(0, epoch(1, 0.0), epoch(2, 0.0))], model=None))
+    model = fit([timing(running(0, epoch(1, 0.0), epoch(2, 0.0)))])
     assert math.isfinite(model.fitting_epochs(8, 60.0))
     assert model.epoch_seconds(8) > 0
