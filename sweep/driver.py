@@ -28,7 +28,7 @@ from sweep.records import (
 )
 from sweep.search import Search, SpaceExhaustedError
 from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
-from sweep.walltime import batch_size_of, fit_all
+from sweep.walltime import batch_size_of, fit_all, network_of
 
 BREAKER_FAILURES = 5  # in a row, before anything else is submitted
 LEAST_SHARE = 0.1  # of the trial limit: a shorter rest of a budget is not worth a trial
@@ -244,7 +244,7 @@ class Driver:
             self.no_more = ending or Ending.SPACE
             self.exhausted = (len(self.bundles_in_flight()), self.no_more)
             return None
-        model = models.get(recipe.get("model"))
+        model = models.get(network_of(recipe))
         predicted = None
         if model is not None and isinstance(recipe.get("epochs"), int):
             predicted = model.trial_seconds(batch_size_of(recipe), recipe["epochs"])

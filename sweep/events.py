@@ -26,7 +26,7 @@ def driven_seconds(path: Path) -> float:
     """How long the study was driven so far; the session of a killed driver lasts until its last event."""
     total, began, last = 0.0, None, 0.0
     for line in read_lines(path):
-        event, at = line["event"], line["time"]
+        event, at = line.get("event"), line.get("time", last)
         if event in SESSION_STARTS:
             total += last - began if began is not None else 0.0
             began = at

@@ -74,6 +74,11 @@ class RunPaths:
         return self.root / "profile.toml"
 
     @property
+    def run_id(self) -> Path:
+        """Tells this run from another of the same name in a shared storage."""
+        return self.root / "run_id"
+
+    @property
     def journal(self) -> Path:
         return self.root / "journal.log"
 

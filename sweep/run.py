@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,7 @@ def create_run(spec: StudySpec, profile: Profile, runs: Path) -> RunPaths:
     try:
         paths.trials.mkdir(parents=True)
         paths.jobs.mkdir()
+        paths.run_id.write_text(uuid.uuid4().hex)
         toml_files.save(paths.profile, profile)
         toml_files.save(paths.study, spec)
     except OSError as error:
@@ -159,10 +161,21 @@ def change_limits(paths: RunPaths, changes: Changes) -> None:
             f"a launched study can change limits.*, retries and profile.* only; got {', '.join(other)}; "
             "launch another study for a new space or goal"
         )
-    if for_study:
-        toml_files.save(paths.study, toml_files.load_frozen_study(paths.study, for_study))
-    if for_profile:
-        toml_files.save(paths.profile, toml_files.load_profile(str(paths.profile), for_profile))
+    if changes:
+        spec = toml_files.load_frozen_study(paths.study, for_study)
+        profile = toml_files.load_profile(str(paths.profile), for_profile)
+        toml_files.save(paths.study, spec)
+        toml_files.save(paths.profile, profile)
+
+
+def make_driver(run: Run, events: EventLog) -> Driver:
+    """The driver of a run; the caller holds its lock."""
+    from sweep.driver import Driver
+    from sweep.launchers import make_launcher
+    from sweep.search import Search
+
+    search = Search(run.spec, run.paths.journal, run.paths.run_id.read_text())
+    return Driver(run.paths, run.spec, search, make_launcher(run.profile, run.paths), events)
 
 
 def drive(
@@ -174,18 +187,12 @@ def drive(
         DriverLockedError: another driver works on it, or has taken over from this one.
         BreakerError: the same failure hits trial after trial.
     """
-    from sweep.driver import Driver
-    from sweep.launchers import make_launcher
-    from sweep.search import Search
-
     with DriverLock(paths.driver_lock) as lock:
         change_limits(paths, changes)
         run = open_run(paths)
         paths.stop.unlink(missing_ok=True)
         events = EventLog(paths.events)
-        driver = Driver(
-            paths, run.spec, Search(run.spec, paths.journal), make_launcher(run.profile, paths), events
-        )
+        driver = make_driver(run, events)
         events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=dict(changes))
 
         def fenced(driver: Driver) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from sweep.trainables import OURS, build_config, config_class, recipe_keys
 
 # A job is asked for and charged up to this much more than its trial's limit: process start and end.
 JOB_OVERHEAD_SECONDS = 15.0
+
+TRAINER_PATTERN = r"^[\w.]+:\w+$"
 
 PARAMETER: TypeAdapter[Parameter] = TypeAdapter(Parameter)
 
@@ -63,7 +66,7 @@ class StudySpec(BaseModel):
         "auto", description="auto is gp for the first 300 trials, then tpe; or gp, tpe, random"
     )
     storage: str = Field("", description="an Optuna storage URL; empty: journal.log in the run folder")
-    trainer: str = Field(OURS, pattern=r"^[\w.]+:\w+$", description="the training function, module:function")
+    trainer: str = Field(OURS, pattern=TRAINER_PATTERN, description="the training function, module:function")
     retries: int = Field(2, ge=0, description="new attempts for a trial whose process died without a result")
     limits: Limits = Field(description="what the study may use")
     fixed: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that are not searched")
@@ -84,9 +87,9 @@ def recipe_mistakes(data: Mapping[str, Any]) -> list[str]:
     fixed = data.get("fixed", {})
     space = _readable(data.get("space", {}))
     name = data.get("trainer", OURS)
-    if not isinstance(fixed, dict) or not isinstance(name, str):
+    if not isinstance(fixed, dict) or not isinstance(name, str) or not re.match(TRAINER_PATTERN, name):
         return []
-    problems = [f"{key} is in both [fixed] and [space]" for key in fixed.keys() & space.keys()]
+    problems = [f"{key} is in both [fixed] and [space]" for key in fixed if key in space]
     problems += [
         f"space.{key}: up_to is for epochs only"
         for key, parameter in space.items()
@@ -104,7 +107,10 @@ def recipe_mistakes(data: Mapping[str, Any]) -> list[str]:
     keys = recipe_keys(config)
     unknown = sorted((fixed.keys() | space.keys()) - keys) if keys is not None else []
     problems += [f"{key} is no key of {name}; it knows {', '.join(sorted(keys or ()))}" for key in unknown]
-    return problems or _refusals(name, config, fixed, space)
+    known = {key: value for key, value in fixed.items() if key not in unknown and _is_plain(value)}
+    unread = set(data["space"]) - space.keys() if isinstance(data.get("space"), dict) else set()
+    searched = {key: parameter for key, parameter in space.items() if key not in unknown}
+    return problems + _refusals(name, config, known, searched, unread)
 
 
 def _readable(space: Any) -> dict[str, Parameter]:
@@ -122,9 +128,16 @@ def _is_plain(value: Any) -> bool:
 
 
 def _refusals(
-    name: str, config: type[Any] | None, fixed: dict[str, Any], space: dict[str, Parameter]
+    name: str,
+    config: type[Any] | None,
+    fixed: dict[str, Any],
+    space: dict[str, Parameter],
+    unread: set[str],
 ) -> list[str]:
-    """What the trainer's own rules say to the corners of the space, each key varied by itself."""
+    """What the trainer's own rules say to the corners of the space, each key varied by itself.
+
+    Keys of the space that could not be read are missing from the recipes, which is no news.
+    """
     base = {**fixed, **{key: corners(parameter)[0] for key, parameter in space.items()}}
     problems: dict[str, None] = {}  # in order, each once
     recipes = [{**base, key: value} for key, parameter in space.items() for value in corners(parameter)]
@@ -134,9 +147,13 @@ def _refusals(
         except ValidationError as error:
             for mistake in error.errors():
                 where = ".".join(str(part) for part in mistake["loc"])
+                if where in unread:
+                    continue
                 table = "space" if where in space else "fixed"
                 problems[f"{table}.{where}: {mistake['msg']}; got {mistake['input']!r}"] = None
         except Exception as error:  # noqa: BLE001  # the constructor is the user's code
+            if unread:
+                continue
             problems[f"{name} refuses {recipe}: {type(error).__name__}: {error}"] = None
     return list(problems)
 

@@ -54,6 +54,7 @@ def parse_changes(texts: Iterable[str]) -> dict[str, Any]:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not equals or not all(key.split(".")):
             raise StudyFileError(f"--set needs key=value, such as limits.trials=20; got {text!r}")
+        changes.pop(key, None)  # the last one counts, also against what came in between
         try:
             changes[key] = tomllib.loads(f"value = {value}")["value"]
         except tomllib.TOMLDecodeError:
@@ -65,7 +66,7 @@ def split_changes(changes: Changes) -> tuple[dict[str, Any], dict[str, Any]]:
     """The changes to the study and, after `profile.`, those to the profile."""
     prefix = "profile."
     for_study = {key: value for key, value in changes.items() if not key.startswith(prefix)}
-    for_profile = {key.removeprefix(prefix): changes[key] for key in changes.keys() - for_study.keys()}
+    for_profile = {key.removeprefix(prefix): value for key, value in changes.items() if key.startswith(prefix)}
     return for_study, for_profile
 
 

@@ -34,9 +34,17 @@ def load_function(name: str) -> Trainable:
             f"trainer must be an importable module:function; got {name!r} ({type(error).__name__}: {error}); "
             "mend or install the module, or run where it can be imported"
         ) from error
-    if not callable(function) or len(inspect.signature(function).parameters) != 2:
+    if not callable(function) or len(_parameters(function)) != 2:
         raise StudyFileError(f"trainer must be a function of (config, context); got {name!r}")
     return typing.cast(Trainable, function)
+
+
+def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The parameters of a callable; none where it tells nothing, as things written in C do."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []
 
 
 def config_class(name: str) -> type[Any] | None:
@@ -49,10 +57,14 @@ def config_class(name: str) -> type[Any] | None:
 
         return TrainConfig
     function = load_function(name)
-    first = next(iter(inspect.signature(function).parameters))
-    try:
-        annotation = typing.get_type_hints(function).get(first)
-    except NameError:  # an annotation that only a type checker can resolve
+    annotation = _parameters(function)[0].annotation
+    if isinstance(annotation, str):
+        names = vars(sys.modules[getattr(function, "__module__", name.partition(":")[0])])
+        try:
+            annotation = eval(annotation, dict(names))  # what typing.get_type_hints does, for this one parameter
+        except Exception:  # noqa: BLE001  # an annotation that only a type checker can resolve
+            return None
+    if annotation is inspect.Parameter.empty:
         return None
     if not isinstance(annotation, type) or typing.get_origin(annotation) is not None:
         return None
@@ -67,9 +79,9 @@ def recipe_keys(config: type[Any] | None) -> frozenset[str] | None:
         return frozenset(config.model_fields)
     if dataclasses.is_dataclass(config):
         return frozenset(field.name for field in dataclasses.fields(config) if field.init)
-    parameters = inspect.signature(config).parameters
-    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
-    return None if open_ended else frozenset(parameters)
+    parameters = _parameters(config)
+    open_ended = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters)
+    return None if open_ended or not parameters else frozenset(parameter.name for parameter in parameters)
 
 
 def build_config(config: type[Any] | None, recipe: dict[str, Any]) -> Any:

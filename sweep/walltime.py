@@ -53,15 +53,15 @@ class WalltimeModel:
         return max(0, math.floor((limit_seconds - self.startup_seconds) / per_epoch))
 
 
-WalltimeModels = Mapping[object, WalltimeModel]  # by the recipe's `model`; networks have nothing in common
+WalltimeModels = Mapping[str, WalltimeModel]  # by network_of; networks have nothing in common
 
 
 def fit_all(records: Iterable[TrialRecord]) -> WalltimeModels:
     """A model for every network of which an epoch was seen."""
-    seen: dict[object, list[Timing]] = {}
+    seen: dict[str, list[Timing]] = {}
     for record in records:
         if record.epochs:
-            seen.setdefault(record.spec.recipe.get("model"), []).append(timing(record))
+            seen.setdefault(network_of(record.spec.recipe), []).append(timing(record))
     return {network: fit(timings) for network, timings in seen.items()}
 
 
@@ -71,6 +71,11 @@ def timing(record: TrialRecord) -> Timing:
     steps = [late - early for early, late in pairwise(walls)]
     pace = max(median(steps) if steps else record.epochs[0].train_seconds, 1e-6)
     return Timing(batch_size_of(record.spec.recipe), pace, startup_seconds=max(0.0, walls[0] - pace))
+
+
+def network_of(recipe: Mapping[str, Any]) -> str:
+    """What tells one network's timings from another's, whatever a trainer means by `model`."""
+    return repr(recipe.get("model"))
 
 
 def batch_size_of(recipe: Mapping[str, Any]) -> float:

@@ -123,7 +123,19 @@ def claim(files: TrialPaths, attempt: int) -> bool:
 
 
 def outcome_of(result: TrainResult, attempt: int) -> Outcome:
-    """The trainer's result as the trial's outcome."""
+    """The trainer's result as the trial's outcome. Raises TypeError if its numbers are none."""
+    for name in (
+        "accuracy",
+        "test_accuracy",
+        "train_seconds",
+        "wall_seconds",
+        "eval_seconds",
+        "load_seconds",
+        "epochs",
+    ):
+        value = getattr(result, name)
+        if not isinstance(value, int | float) and not (value is None and name.endswith("accuracy")):
+            raise TypeError(f"TrainResult.{name} must be a number; got {value!r}")
     return Outcome(
         state=TrialState(result.ended.value),
         attempt=attempt,

@@ -16,7 +16,7 @@ def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
     """Cancel the trials that run and end the driver. What is done is kept, and `sweep resume` goes on later."""
     from sweep.events import EventLog
     from sweep.lock import DriverLock, live_owner
-    from sweep.run import find_run, open_run, runs_folder
+    from sweep.run import find_run, make_driver, open_run, runs_folder
 
     paths = find_run(study, runs_folder(runs))
     owner = live_owner(paths.driver_lock)
@@ -31,15 +31,9 @@ def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
                 )
             time.sleep(0.1)
     else:
-        from sweep.driver import Driver
-        from sweep.launchers import make_launcher
-        from sweep.search import Search
-
         with DriverLock(paths.driver_lock):
-            run = open_run(paths)
-            launcher = make_launcher(run.profile, paths)
             paths.stop.touch()
-            driver = Driver(paths, run.spec, Search(run.spec, paths.journal), launcher, EventLog(paths.events))
+            driver = make_driver(open_run(paths), EventLog(paths.events))
             driver.adopt()
             driver.step()
     typer.echo(f"Stopped {paths.root.name}; what is done is kept. Go on with: sweep resume {paths.root.name}")

@@ -27,8 +27,12 @@ class SpaceExhaustedError(Exception):
 class Search:
     """Proposes recipes from what was told, and never the same one twice."""
 
-    def __init__(self, spec: StudySpec, journal: Path) -> None:
-        """Open the study's storage, creating it if need be. The caller holds the driver's lock."""
+    def __init__(self, spec: StudySpec, journal: Path, run_id: str = "") -> None:
+        """Open the study's storage, creating it if need be. The caller holds the driver's lock.
+
+        Raises:
+            RunFolderError: a storage that runs share holds a study of this name from another run.
+        """
         self.spec = spec
         self.distributions = distributions(spec)
         self.storage = open_storage(spec.storage, journal)
@@ -39,6 +43,14 @@ class Search:
             load_if_exists=True,
         )
         self.seen: set[str] = set()
+        owner = self.study.user_attrs.get("run_id")
+        if owner is None:
+            self.study.set_user_attr("run_id", run_id)
+        elif owner != run_id:
+            raise RunFolderError(
+                f"the storage {spec.storage or journal} already holds a study {spec.name!r} of another run; "
+                "give this study another name"
+            )
 
     def reconcile(self, records: Mapping[int, TrialRecord]) -> list[int]:
         """Bring the storage in line with the trial folders, which are the truth; returns abandoned numbers.
@@ -46,12 +58,6 @@ class Search:
         Trials that the storage has lost are added again. A proposal that never reached its folder is closed.
         """
         known = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
-        foreign = [trial for trial in known.values() if trial.state.name not in ("RUNNING", "FAIL")]
-        if foreign and not records:
-            raise RunFolderError(
-                f"the storage {self.spec.storage or 'journal.log'} already holds a study {self.spec.name!r} of "
-                f"{len(foreign)} trials that this run folder does not know; give the study another name"
-            )
         for number in range(len(known), max(records, default=-1) + 1):
             self.study.add_trial(self._frozen(records.get(number)))
         abandoned = [

@@ -16,7 +16,7 @@ from optuna.distributions import (
 from sweep.records import TrialRecord
 from sweep.space import Budgeted, Choices, Ordinal, Range
 from sweep.spec import StudySpec
-from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels, batch_size_of
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels, batch_size_of, network_of
 
 MISS_WEIGHT = 5.0  # how much log-seconds a whole unit of missing accuracy is worth
 
@@ -60,7 +60,7 @@ def decode(
             recipe[key] = params[key]
     epochs = spec.space.get("epochs")
     if isinstance(epochs, Budgeted):
-        model = models.get(recipe.get("model"))
+        model = models.get(network_of(recipe))
         emax = epochs.up_to if model else min(epochs.up_to, untimed_epochs)
         if model is not None:
             emax = min(emax, model.fitting_epochs(batch_size_of(recipe), limit_seconds))

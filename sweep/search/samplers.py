@@ -6,7 +6,7 @@ import itertools
 import math
 import random
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -70,12 +70,12 @@ class DistinctSampler(BaseSampler):
 
 def grid(space: Mapping[str, BaseDistribution], seed: int) -> Iterator[Params]:
     """Every point of a small discrete space in random order; nothing of a continuous or a large one."""
-    axes: list[list[Any]] = []
+    axes: list[Sequence[Any]] = []
     for distribution in space.values():
         if isinstance(distribution, CategoricalDistribution):
-            axes.append(list(distribution.choices))
+            axes.append(distribution.choices)
         elif isinstance(distribution, IntDistribution):
-            axes.append(list(range(distribution.low, distribution.high + 1, distribution.step)))
+            axes.append(range(distribution.low, distribution.high + 1, distribution.step))
         else:
             return
     if math.prod(len(axis) for axis in axes) <= GRID_POINTS:

@@ -176,7 +176,6 @@ def test_mistakes_of_fields_between_tables_and_of_values_are_told_at_once() -> N
     ]
 
 
-@pytest.mark.xfail(strict=True, reason="the trainer is asked about values only once the keys are right")
 def test_mistakes_of_keys_and_of_values_are_told_at_once() -> None:
     lines = mistakes("fixed.colour='red'", "fixed.momentum=7")
     assert [line.partition(" ")[0] for line in lines] == ["colour", "fixed.momentum:"]
@@ -221,14 +220,12 @@ def train(config: Recipe, context): ...
 """
 
 
-@pytest.mark.xfail(strict=True, reason="a key whose range cannot be read is taken for one that was left out")
 def test_a_key_that_the_trainer_needs_is_not_called_missing_where_its_range_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "needy_trainer.py").write_text(NEEDY)
     lines = mistakes("trainer='needy_trainer:train'", "fixed={}", "space={width={low=2,high=1}}")
     assert lines == ["space.width: low must be below high; got low = 2, high = 1"]
 
 
-@pytest.mark.xfail(strict=True, reason="imported though its form is wrong, and told again")
 def test_a_trainer_that_is_no_module_and_function_is_one_mistake() -> None:
     (line,) = mistakes("trainer='train'")
     assert line.startswith("trainer: ")

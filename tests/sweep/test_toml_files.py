@@ -162,13 +162,11 @@ def test_changes_after_profile_are_for_the_profile() -> None:
     )
 
 
-@pytest.mark.xfail(strict=True, reason="they are picked from a set, which each process shuffles anew")
 def test_changes_of_the_profile_keep_their_order() -> None:
     keys = [f"env.{letter}" for letter in "qwertyuiopasdfgh"]
     assert list(split_changes(dict.fromkeys(f"profile.{key}" for key in keys))[1]) == keys
 
 
-@pytest.mark.xfail(strict=True, reason="a key that is given again keeps its first place, and another undoes it")
 def test_a_change_given_again_is_made_when_it_was_given_last() -> None:
     texts = ["limits.trials=1", "limits={ trial = 60 }", "limits.trials=2"]
     assert list(parse_changes(texts)) == ["limits", "limits.trials"]

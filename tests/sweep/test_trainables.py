@@ -149,7 +149,6 @@ def test_annotations_that_only_a_type_checker_sees_do_no_harm(written: Written) 
     assert config_class(name) is None
 
 
-@pytest.mark.xfail(strict=True, reason="all annotations are resolved at once: one fails, and all are given up")
 def test_an_annotation_of_the_context_that_only_a_type_checker_sees_leaves_the_class_of_recipes(
     written: Written,
 ) -> None:
