@@ -57,7 +57,6 @@ def main() -> None:
         sys.exit(EXIT_USER_ERROR)
     except OSError as error:  # a full disk, a folder without permission: the machine's, and so the user's to mend
         print(f"error: {error.strerror}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        print("Nothing that was finished is lost; mend this and go on with `sweep resume`.", file=sys.stderr)
         sys.exit(EXIT_USER_ERROR)
     except Exception:  # noqa: BLE001  # the last resort: a log and exit code 3 instead of a stack trace
         with tempfile.NamedTemporaryFile("w", prefix="sweep-bug-", suffix=".log", delete=False) as log:

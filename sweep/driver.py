@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from enum import StrEnum
 
 from sweep import files
-from sweep.errors import BreakerError
+from sweep.errors import BreakerError, RunFolderError
 from sweep.events import EventLog, driven_seconds
-from sweep.history import load_jobs, load_trials, refresh, started_at
+from sweep.history import first_claim, last_sign, load_jobs, load_trials, refresh, used_seconds
 from sweep.launchers import Launcher
 from sweep.ledger import balance
 from sweep.paths import RunPaths
@@ -56,7 +57,8 @@ class Driver:
         self.driven_before = driven_seconds(paths.events)
         self.began = time.monotonic()
         self.no_more: Ending | None = None  # why no new trial is proposed
-        self.failures_in_a_row = 0
+        self.failures_in_a_row = self.false_starts_in_a_row = 0
+        self.breaker: BreakerError | None = None
         self.exhausted: tuple[int, Ending] | None = None  # jobs in flight when the search found nothing new
 
     def run(self, poll_seconds: float, on_step: Callable[[Driver], None]) -> Ending:
@@ -74,7 +76,11 @@ class Driver:
         return ending
 
     def adopt(self) -> None:
-        """Bring the storage in line with the folders and note the jobs of an earlier driver that still live."""
+        """Bring the storage in line with the folders and note the jobs of an earlier driver that still live.
+
+        Raises:
+            RunFolderError: jobs are in flight on another host, of which nothing can be known here.
+        """
         for number in self.search.reconcile(self.trials):
             self.events.write("abandoned", trial=number, why="the driver died before it was written down")
         told = {line.get("trial") for line in files.read_lines(self.paths.events) if line.get("event") == "told"}
@@ -85,17 +91,30 @@ class Driver:
                 self.search.tell(record)  # in case the storage was lost; else it has heard
             else:  # ended while no driver was there
                 self.settle(record, record.outcome)
-        states = self.launcher.poll(self.bundles_in_flight())
+        bundles = self.bundles_in_flight()
+        elsewhere = sorted({bundle.host for bundle in bundles.values()} - {socket.gethostname()})
+        if elsewhere and self.launcher.is_bound_to_host:
+            raise RunFolderError(
+                f"jobs of this run were started on {', '.join(elsewhere)} and may still run there; resume there"
+            )
+        states = self.launcher.poll(bundles)
         for name, state in states.items():
             if state.is_live:
                 trials = [number for number, _ in self.jobs[name].bundle.trials]
                 self.events.write("adopted", job=name, trials=trials, state=state.value)
 
     def step(self) -> Ending | None:
-        """One round: collect what happened, then either wind down or fill the free slots."""
+        """One round: collect what happened, then either wind down or fill the free slots.
+
+        Raises:
+            BreakerError: the same kind of failure hit trial after trial.
+        """
         self.collect()
         if self.paths.stop.exists():
             return self.wind_down()
+        if self.breaker is not None:
+            self.events.write("breaker", why=str(self.breaker))
+            raise self.breaker
         self.refill()
         return None if self.bundles_in_flight() else self.no_more
 
@@ -130,31 +149,44 @@ class Driver:
         self.search.tell(record)
         self.events.write("told", trial=record.number, state=record.state.value)
         self.failures_in_a_row = self.failures_in_a_row + 1 if record.state.is_failure else 0
-        if self.failures_in_a_row == BREAKER_FAILURES:
-            self.events.write("breaker", failures=BREAKER_FAILURES, detail=outcome.detail)
-            raise BreakerError(
-                f"{BREAKER_FAILURES} trials in a row failed, the last with: {outcome.detail}\n"
-                f"Nothing more is submitted; see `sweep logs {record.number} --study {self.spec.name}`, "
-                f"mend the cause and go on with `sweep resume {self.spec.name}`"
+        if self.failures_in_a_row >= BREAKER_FAILURES:
+            self.trip(
+                f"{self.failures_in_a_row} trials in a row failed, the last with: {outcome.detail}", record.number
             )
 
+    def trip(self, what: str, number: int) -> None:
+        """Have the next step stop the drive, once what it collects is settled."""
+        self.breaker = BreakerError(
+            f"{what}\nNothing more is submitted; see `sweep logs {number} --study {self.spec.name}`, "
+            f"mend the cause and go on with `sweep resume {self.spec.name}`"
+        )
+
     def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:
-        """Book the job, then retry or give up its trials that have no result."""
+        """Book the job, then retry or give up its trials that have no result.
+
+        A job that never claimed a trial costs none of them an attempt: its driver died, or its process could
+        not start, which is nobody's recipe. Many of those in a row trip the breaker.
+        """
         bundle = self.jobs[name].bundle
-        now = time.time()
-        seconds = min(now - (started_at(self.paths, bundle) or now), bundle.request_seconds)
-        end = JobEnd(state, gpu_seconds=round(max(0.0, seconds), 3), cancelled=cancelled)
+        claim = first_claim(self.paths, bundle)
+        seconds = 0.0 if claim is None else max(0.0, last_sign(self.paths, bundle) - claim["claimed_at"])
+        self.false_starts_in_a_row = self.false_starts_in_a_row + 1 if claim is None and not cancelled else 0
+        end = JobEnd(state, gpu_seconds=round(seconds, 3), excused=cancelled or claim is None)
+        for number, attempt in bundle.trials:
+            self.revoke(number, attempt)
         files.publish(self.paths.job(name).ended, files.to_json(as_json(end)))
         self.jobs[name] = Job(bundle, end)
         self.events.write("job_ended", job=name, state=state.value, gpu_seconds=end.gpu_seconds)
-        for number, attempt in bundle.trials:
+        for number, _ in bundle.trials:
             record = replace(self.trials[number], in_flight=False)
             if not record.state.is_final:
-                record = replace(record, state=TrialState.QUEUED, failures=record.failures + (not cancelled))
-                self.revoke(number, attempt)
+                record = replace(record, state=TrialState.QUEUED, failures=record.failures + (not end.excused))
             self.trials[number] = record
             if not record.state.is_final and not cancelled:
                 self.retry_or_lose(record, state)
+        if self.false_starts_in_a_row >= BREAKER_FAILURES:
+            what = f"{self.false_starts_in_a_row} jobs in a row ended before they started a trial"
+            self.trip(what, bundle.trials[0][0])
 
     def retry_or_lose(self, record: TrialRecord, state: JobState) -> None:
         """A trial whose process died goes on from its checkpoint, a few times."""
@@ -194,11 +226,22 @@ class Driver:
 
     def refill(self) -> None:
         """Fill the launcher: trials that wait for another attempt first, then new ones."""
-        while len(self.bundles_in_flight()) < self.launcher.capacity:
+        while len(self.bundles_in_flight()) < self.places():
             record = self.next_trial()
             if record is None:
                 return
             self.launch(record)
+
+    def places(self) -> int:
+        """How many jobs to have in flight: none waits for a slot if the walltime may be over before its turn."""
+        turn_seconds = self.spec.limits.trial + JOB_OVERHEAD_SECONDS
+        left = self.walltime_left()
+        return self.launcher.capacity if left is None or left > 2 * turn_seconds else self.launcher.slots
+
+    def walltime_left(self) -> float | None:
+        """Seconds until the study's walltime is over; None without such a limit."""
+        walltime = self.spec.limits.walltime
+        return None if walltime is None else walltime - self.elapsed_seconds()
 
     def next_trial(self) -> TrialRecord | None:
         """The trial to launch now, or None; `no_more` then says why unless it pays to wait."""
@@ -208,10 +251,11 @@ class Driver:
         if not waiting and len(self.trials) >= self.spec.limits.trials:
             self.no_more = Ending.TRIALS
             return None
-        wanted = waiting[0].spec.limit_seconds if waiting else self.spec.limits.trial
-        limit = self.affordable_seconds(wanted)
-        if waiting:
-            return waiting[0] if limit == wanted else None  # its limit is written down and stays
+        for record in waiting:  # its limit is written down and stays
+            left = max(0.0, record.spec.limit_seconds - used_seconds(self.paths.trial(record.number)))
+            if self.affordable_seconds(left) == left:
+                return record
+        limit = None if waiting else self.affordable_seconds(self.spec.limits.trial)
         return None if limit is None else self.propose(limit)
 
     def affordable_seconds(self, wanted: float) -> float | None:
@@ -224,11 +268,10 @@ class Driver:
                 return None  # jobs in flight may turn out cheaper than their requests
             limit = (ledger.budget_seconds or 0.0) - ledger.spent_seconds - JOB_OVERHEAD_SECONDS
             self.no_more = Ending.GPU_HOURS
-        if limits.walltime is not None:
-            left = limits.walltime - self.elapsed_seconds() - JOB_OVERHEAD_SECONDS
-            if left < limit:
-                limit = left
-                self.no_more = Ending.WALLTIME
+        left = self.walltime_left()
+        if left is not None and left - JOB_OVERHEAD_SECONDS < limit:
+            limit = left - JOB_OVERHEAD_SECONDS
+            self.no_more = Ending.WALLTIME
         return limit if limit >= LEAST_SHARE * wanted else None
 
     def propose(self, limit_seconds: float) -> TrialRecord | None:
@@ -266,11 +309,13 @@ class Driver:
     def launch(self, record: TrialRecord) -> None:
         """Write the intent down, then submit: a driver that dies in between leaves a name to look up."""
         attempt = record.attempts + 1
+        used = min(record.spec.limit_seconds, used_seconds(self.paths.trial(record.number)))
         bundle = Bundle(
             name=f"{self.spec.name}-{record.number:05d}-{attempt}",
             trials=((record.number, attempt),),
-            request_seconds=record.spec.limit_seconds + JOB_OVERHEAD_SECONDS,
+            request_seconds=record.spec.limit_seconds - used + JOB_OVERHEAD_SECONDS,
             submitted_at=time.time(),
+            host=socket.gethostname(),
         )
         folder = self.paths.job(bundle.name)
         folder.folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.files import append_line, read_lines
 
-SESSION_STARTS = ("launched", "resumed")
+SESSION_STARTS = ("launched", "resumed", "stopping")
 SESSION_ENDS = ("ended", "detached", "breaker")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from sweep.files import read_json, read_lines
 from sweep.paths import RunPaths, TrialPaths
@@ -32,7 +33,9 @@ def load_trials(paths: RunPaths, jobs: dict[str, Job]) -> dict[int, TrialRecord]
             records[spec["number"]] = TrialRecord(TrialSpec(**spec))
     for job in jobs.values():
         for number, attempt in job.bundle.trials:
-            died = job.end is not None and not job.end.cancelled
+            if number not in records:  # somebody removed its folder
+                continue
+            died = job.end is not None and not job.end.excused
             record = records[number]
             records[number] = replace(
                 record,
@@ -44,8 +47,9 @@ def load_trials(paths: RunPaths, jobs: dict[str, Job]) -> dict[int, TrialRecord]
 
 
 def _without_success(record: TrialRecord) -> TrialRecord:
-    """The attempt that gave the result is no failure, though its job has ended."""
-    succeeded = record.outcome is not None and not record.in_flight and not record.state.is_failure
+    """The attempt whose worker wrote the result is no failure, though its job has ended."""
+    by_the_driver = record.state in (TrialState.LOST, TrialState.TIMEOUT)
+    succeeded = record.outcome is not None and not record.in_flight and not by_the_driver
     return replace(record, failures=max(0, record.failures - succeeded))
 
 
@@ -53,7 +57,7 @@ def refresh(paths: RunPaths, record: TrialRecord) -> TrialRecord:
     """The trial as its folder tells now."""
     files = paths.trial(record.number)
     outcome = read_outcome(files)
-    started = record.in_flight and any(files.folder.glob(f"claim.{record.attempts}*"))
+    started = record.in_flight and files.claim(record.attempts).exists()
     return replace(
         record,
         state=outcome.state if outcome else TrialState.RUNNING if started else TrialState.QUEUED,
@@ -72,10 +76,26 @@ def read_outcome(files: TrialPaths) -> Outcome | None:
     return None if result is None else Outcome.from_json(result)
 
 
-def started_at(paths: RunPaths, bundle: Bundle) -> float | None:
-    """When the job claimed the first of its trials (`time.time()`); None if it has claimed none."""
-    claims = (read_json(paths.trial(number).claim(attempt)) for number, attempt in bundle.trials)
-    return min((claim["claimed_at"] for claim in claims if claim and "claimed_at" in claim), default=None)
+def first_claim(paths: RunPaths, bundle: Bundle) -> dict[str, Any] | None:
+    """The claim by which the job started on the first of its trials; None if it has claimed none."""
+    claims = [read_json(paths.trial(number).claim(attempt)) for number, attempt in bundle.trials]
+    by_workers = [claim for claim in claims if claim and "claimed_at" in claim]
+    return min(by_workers, key=lambda claim: float(claim["claimed_at"]), default=None)
+
+
+def used_seconds(files: TrialPaths) -> float:
+    """Walltime that earlier attempts of a trial have used and kept: to the last epoch, or to leaving in order.
+
+    What an attempt lost with its process is the ledger's loss, not the recipe's.
+    """
+    walls = [line.get("wall_seconds") or line.get("left_after_seconds") for line in read_lines(files.progress)]
+    return max((wall for wall in walls if isinstance(wall, int | float)), default=0.0)
+
+
+def last_sign(paths: RunPaths, bundle: Bundle) -> float:
+    """When a job last wrote something (`time.time()`): when it ended, if it has."""
+    folders = [paths.job(bundle.name).folder, *(paths.trial(number).folder for number, _ in bundle.trials)]
+    return max(path.stat().st_mtime for folder in folders for path in folder.iterdir())
 
 
 def read_progress(path: Path) -> tuple[EpochReport, ...]:

@@ -41,7 +41,7 @@ class DriverLock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.owner = Owner(uuid.uuid4().hex, socket.gethostname(), os.getpid(), getpass.getuser(), time.time())
+        self.owner = Owner(uuid.uuid4().hex, socket.gethostname(), os.getpid(), _user(), time.time())
         self._stop = threading.Event()
         self._beat = threading.Thread(target=self._keep_beating, daemon=True)
 
@@ -92,6 +92,13 @@ class DriverLock:
         while not self._stop.wait(BEAT_SECONDS):
             if self.is_ours():
                 os.utime(self._file)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user id without a name
+        return str(os.getuid())
 
 
 def read_owner(path: Path) -> Owner | None:

@@ -16,9 +16,9 @@ class TrialPaths:
     def spec(self) -> Path:
         return self.folder / "trial.json"
 
-    def claim(self, attempt: int, restart: int = 0) -> Path:
-        """Created by whoever may run this attempt; `restart` counts the site's own requeues of the job."""
-        return self.folder / (f"claim.{attempt}" if restart == 0 else f"claim.{attempt}.{restart}")
+    def claim(self, attempt: int) -> Path:
+        """Created by whoever may run this attempt."""
+        return self.folder / f"claim.{attempt}"
 
     @property
     def progress(self) -> Path:
@@ -26,6 +26,7 @@ class TrialPaths:
 
     @property
     def stop(self) -> Path:
+        """Whoever creates it ends the trial early, as pruned."""
         return self.folder / "stop"
 
     @property
@@ -105,7 +106,7 @@ class RunPaths:
 
     @property
     def slots(self) -> Path:
-        """One lock file per slot of this machine (local launcher)."""
+        """One lock file per slot of this run (local launcher)."""
         return self.root / "slots"
 
     @property

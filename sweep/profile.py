@@ -29,7 +29,7 @@ class Profile(BaseModel):
     description: str = Field("", description="a sentence for people")
     launcher: Literal["local"] = Field(description="local: processes on this machine")
     slots: Annotated[int | Literal["auto"], _count_or_auto(1)] = Field(
-        "auto", description="jobs in flight at once; auto: one per GPU, else one per `threads` CPU cores"
+        "auto", description="jobs that run at once; auto: one per GPU, else one per `threads` CPU cores"
     )
     gpus: Annotated[int | Literal["auto"], _count_or_auto(0)] = Field(
         "auto", description="GPUs to hand out, one per slot in turn; auto: those of this machine"
@@ -50,7 +50,7 @@ class Profile(BaseModel):
         return there if self.gpus == "auto" else there[: self.gpus]
 
     def slot_count(self) -> int:
-        """Jobs in flight at once."""
+        """Jobs that run at once."""
         if self.slots != "auto":
             return self.slots
         return len(self.gpu_ids()) or max(1, len(os.sched_getaffinity(0)) // self.threads)

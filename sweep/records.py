@@ -103,6 +103,7 @@ class Bundle:
     trials: tuple[tuple[int, int], ...]  # (trial number, attempt)
     request_seconds: float
     submitted_at: float  # time.time()
+    host: str  # where it was submitted
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Bundle:
@@ -115,7 +116,7 @@ class JobEnd:
 
     state: JobState
     gpu_seconds: float
-    cancelled: bool = False  # by `sweep stop`: its trials wait for the next resume and lose no attempt
+    excused: bool = False  # cancelled, or never started on a trial: none of its trials loses an attempt
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobEnd:
@@ -160,15 +161,9 @@ class TrialRecord:
         return self.epochs[-1].train_seconds if self.epochs else 0.0
 
 
-_NEXT = {
-    TrialState.QUEUED: {TrialState.RUNNING, *(state for state in TrialState if state.is_final)},
-    TrialState.RUNNING: {TrialState.QUEUED, *(state for state in TrialState if state.is_final)},
-}
-
-
 def check_transition(old: TrialState, new: TrialState) -> None:
     """Raise ValueError unless a trial may go from `old` to `new`: a final state is never left."""
-    if old != new and new not in _NEXT.get(old, set()):
+    if old.is_final and old != new:
         raise ValueError(f"a trial cannot go from {old} to {new}")
 
 

@@ -20,7 +20,8 @@ from sweep.profile import Profile
 from sweep.records import Job, TrialRecord
 from sweep.spec import StudySpec, corners
 from sweep.toml_files import NONE, Changes
-from sweep.trainables import OURS
+from sweep.trainables import OURS, config_class
+from trainer.sources import data_root
 
 if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
     from sweep.driver import Driver, Ending
@@ -87,8 +88,8 @@ def read_files(study: str, profile: str, changes: Changes) -> tuple[StudySpec, P
     fixed = dict(spec.fixed)
     if site.data_dir and spec.trainer == OURS:
         fixed.setdefault("data_dir", site.data_dir)
-    if fixed.get("data_dir"):
-        fixed["data_dir"] = str(Path(fixed["data_dir"]).expanduser().absolute())
+    if spec.trainer == OURS:
+        fixed["data_dir"] = str(data_root(str(fixed.get("data_dir", ""))))
     kind, colon, folder = str(fixed.get("dataset", "")).partition(":")
     if kind == "imagefolder" and colon:
         fixed["dataset"] = f"imagefolder:{Path(folder).expanduser().absolute()}"
@@ -110,6 +111,10 @@ def check_data(spec: StudySpec) -> str:
     from trainer.config import TrainConfig
 
     given = TrainConfig.model_validate(spec.fixed)
+    if given.validation_fraction == 0:
+        raise StudyFileError(
+            "a search compares trials by validation accuracy; validation_fraction must be above 0"
+        )
     info = prepare(given.dataset, given.data_dir)
     train_count = info.train_count - round(given.validation_fraction * info.train_count)
     parameter = spec.space.get("batch_size")
@@ -122,6 +127,14 @@ def check_data(spec: StudySpec) -> str:
         )
     height, width = info.image_shape[1:]
     return f"{info.name}: {train_count:,} training images of {height} x {width}, {len(info.classes)} classes"
+
+
+def check_storage(url: str) -> None:
+    """Raise StudyFileError if a storage URL cannot be opened, before there is a run that needs it."""
+    if url:
+        from sweep.search.storage import open_storage
+
+        open_storage(url, Path())
 
 
 def create_run(spec: StudySpec, profile: Profile, runs: Path) -> RunPaths:
@@ -137,8 +150,8 @@ def create_run(spec: StudySpec, profile: Profile, runs: Path) -> RunPaths:
             "or start another with `--set name=...`"
         )
     try:
-        paths.trials.mkdir(parents=True)
-        paths.jobs.mkdir()
+        paths.trials.mkdir(parents=True, exist_ok=True)
+        paths.jobs.mkdir(exist_ok=True)
         paths.run_id.write_text(uuid.uuid4().hex)
         toml_files.save(paths.profile, profile)
         toml_files.save(paths.study, spec)
@@ -155,10 +168,12 @@ def change_limits(paths: RunPaths, changes: Changes) -> None:
     """
     for_study, for_profile = toml_files.split_changes(changes)
     other = [key for key in for_study if not key.startswith("limits.") and key != "retries"]
+    other += [key for key in for_study if key == "limits.trial"]  # trials are compared by it
     other += [f"profile.{key}" for key in for_profile if key in ("name", "data_dir")]
     if other:
         raise StudyFileError(
-            f"a launched study can change limits.*, retries and profile.* only; got {', '.join(other)}; "
+            "a launched study can change limits.trials, limits.walltime, limits.gpu_hours, retries and profile.* "
+            f"(where jobs run) only; got {', '.join(other)}; "
             "launch another study for a new space or goal"
         )
     if changes:
@@ -174,6 +189,7 @@ def make_driver(run: Run, events: EventLog) -> Driver:
     from sweep.launchers import make_launcher
     from sweep.search import Search
 
+    config_class(run.spec.trainer)  # a trainer that cannot be imported here should not cost trials
     search = Search(run.spec, run.paths.journal, run.paths.run_id.read_text())
     return Driver(run.paths, run.spec, search, make_launcher(run.profile, run.paths), events)
 
@@ -187,10 +203,11 @@ def drive(
         DriverLockedError: another driver works on it, or has taken over from this one.
         BreakerError: the same failure hits trial after trial.
     """
+    paths.stop.unlink(missing_ok=True)
     with DriverLock(paths.driver_lock) as lock:
         change_limits(paths, changes)
         run = open_run(paths)
-        paths.stop.unlink(missing_ok=True)
+        check_data(run.spec)
         events = EventLog(paths.events)
         driver = make_driver(run, events)
         events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=dict(changes))

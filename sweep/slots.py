@@ -1,4 +1,4 @@
-"""Slots of one machine: a worker holds one, with its GPU, for as long as it lives."""
+"""Slots of one run on one machine: a worker holds one, with its GPU, for as long as it lives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 SLOTS_VARIABLE = "SWEEP_SLOTS"
 GPUS_VARIABLE = "SWEEP_GPUS"
-LOOK_SECONDS = 0.01
+LOOK_SECONDS = 0.02
 
 
 def take_slot(folder: Path, give_up: Callable[[], bool]) -> bool:

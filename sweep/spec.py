@@ -61,7 +61,9 @@ class StudySpec(BaseModel):
         description="speed: fewest training seconds to the target; accuracy: the most accurate within the limit"
     )
     target: float = Field(gt=0, le=1, description="the validation accuracy to reach, in (0, 1]")
-    seed: int = Field(0, ge=0, description="of the proposals; trial n trains with seed + n unless seed is fixed")
+    seed: int = Field(
+        0, ge=0, lt=2**31, description="of the proposals; trial n trains with seed + n unless seed is fixed"
+    )
     sampler: SamplerName = Field(
         "auto", description="auto is gp for the first 300 trials, then tpe; or gp, tpe, random"
     )

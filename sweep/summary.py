@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,4 +86,4 @@ def _eta_seconds(
     mean = sum(walls) / len(walls)
     running = [record for record in trials.values() if record.state == TrialState.RUNNING]
     begun = sum(min(mean, record.epochs[-1].wall_seconds if record.epochs else 0.0) for record in running)
-    return max(0.0, math.ceil(left) * mean - begun) / max(1, slots)
+    return max(0.0, left * mean - begun) / max(1, slots)

@@ -29,6 +29,9 @@ def load_study(name: str, changes: Changes = NONE) -> StudySpec:
     """
     path = find_file(name, "studies")
     data = _read(path, changes)
+    for key in changes:  # --set fixed.schedule=... fixes what the file searches
+        if key.startswith("fixed.") and isinstance(data.get("space"), dict):
+            data["space"].pop(key.removeprefix("fixed."), None)
     return _validated(StudySpec, path, data, recipe_mistakes(data))
 
 

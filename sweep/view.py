@@ -124,7 +124,7 @@ class LiveView:
     def __init__(self, console: Console) -> None:
         self.console = console
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
-        self.told: set[int] | None = None
+        self.printed: set[int] | None = None
         self.next_draw = 0.0
 
     def __enter__(self) -> LiveView:
@@ -150,7 +150,7 @@ class LiveView:
             self.live.update(render(summary, running, driver), refresh=True)
             return
         final = {number for number, record in trials.items() if record.state.is_final}
-        for number in sorted(final - self.told) if self.told is not None else ():
+        for number in sorted(final - self.printed) if self.printed is not None else ():
             line = f"[{summary.done}/{summary.trials_wanted}] {trial_line(trials[number])}"
             self.console.print(line, markup=False, emoji=False, soft_wrap=True)
-        self.told = final
+        self.printed = final

@@ -22,6 +22,7 @@ class Timing:
     batch_size: float
     epoch_seconds: float
     startup_seconds: float
+    epochs: int = 2  # how many the pace was taken from
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ def timing(record: TrialRecord) -> Timing:
     walls = [epoch.wall_seconds for epoch in record.epochs]
     steps = [late - early for early, late in pairwise(walls)]
     pace = max(median(steps) if steps else record.epochs[0].train_seconds, 1e-6)
-    return Timing(batch_size_of(record.spec.recipe), pace, startup_seconds=max(0.0, walls[0] - pace))
+    startup = max(0.0, walls[0] - pace)
+    return Timing(batch_size_of(record.spec.recipe), pace, startup, epochs=len(walls))
 
 
 def network_of(recipe: Mapping[str, Any]) -> str:
@@ -86,7 +88,8 @@ def batch_size_of(recipe: Mapping[str, Any]) -> float:
 
 def fit(seen: Sequence[Timing]) -> WalltimeModel:
     """Least squares on relative errors with non-negative coefficients, from at least one timing."""
-    startup = max(timing.startup_seconds for timing in seen)
+    seen = [timing for timing in seen if timing.epochs > 1] or seen  # a lone epoch includes every warm-up
+    startup = median(timing.startup_seconds for timing in seen)
     batches = {timing.batch_size for timing in seen}
     if len(batches) == 1:
         pace = median(timing.epoch_seconds for timing in seen)

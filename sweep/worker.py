@@ -6,17 +6,20 @@ trainer to load: with one process per trial, its start-up is the price of every 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sweep.errors import SweepError
 from sweep.files import append_line, must_read_json, publish, to_json
-from sweep.history import read_progress
+from sweep.history import read_progress, used_seconds
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import Bundle, Outcome, TrialSpec, TrialState, as_json
 from sweep.slots import take_slot
@@ -33,11 +36,19 @@ def run_bundle(run_folder: str, job: str) -> None:
     if files.lock.exists():  # the driver wrote the same, unless it died first
         files.lock.write_text(f"{os.getpgid(0)}\n")
     interrupt = InterruptFlag()
+    bundle = Bundle.from_json(must_read_json(files.bundle))
+    preload(paths.trial(bundle.trials[0][0]))
     if not take_slot(paths.slots, lambda: interrupt.is_set):
         return
-    for number, attempt in Bundle.from_json(must_read_json(files.bundle)).trials:
+    for number, attempt in bundle.trials:
         if not interrupt.is_set:
             run_trial(paths.trial(number), attempt, interrupt)
+
+
+def preload(files: TrialPaths) -> None:
+    """Import the trainer before a slot is taken; a trainer that cannot be imported fails in its trial."""
+    with contextlib.suppress(SweepError):
+        load_function(must_read_json(files.spec)["trainer"])
 
 
 class InterruptFlag:
@@ -57,19 +68,27 @@ class InterruptFlag:
 class TrialContext:
     """The `RunContext` of a trial: reports go to progress.jsonl, stops come from signals and files."""
 
-    def __init__(self, files: TrialPaths, spec: TrialSpec, deadline: float, interrupt: InterruptFlag) -> None:
+    def __init__(self, files: TrialPaths, spec: TrialSpec, interrupt: InterruptFlag) -> None:
         self.folder: Path | None = files.folder
-        self.deadline = deadline
+        self._began = time.monotonic() - used_seconds(files)
+        self.deadline = self._began + spec.limit_seconds
         self._files, self._spec, self._interrupt = files, spec, interrupt
         self._next_check = 0.0
 
     def report(self, epoch: EpochReport) -> StopReason | None:
-        """Write the epoch down; stop at the target if the study's goal is speed."""
-        append_line(self._files.progress, as_json(epoch))
+        """Write the epoch down; stop at the target if the study's goal is speed.
+
+        Wall seconds are the worker's: what the trainer counts leaves out its own import.
+        """
+        append_line(self._files.progress, as_json(replace(epoch, wall_seconds=self.wall_seconds())))
         accuracy, stop_at = epoch.validation_accuracy, self._spec.stop_at
         if stop_at is not None and accuracy is not None and accuracy >= stop_at:
             return StopReason.TARGET
         return self.stop_requested()
+
+    def wall_seconds(self) -> float:
+        """Walltime of the trial, earlier attempts included."""
+        return time.monotonic() - self._began
 
     def stop_requested(self) -> StopReason | None:
         """A signal at once; the stop file at most once a second, as it may lie on a shared file system."""
@@ -83,43 +102,48 @@ class TrialContext:
 
 def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag) -> None:
     """Claim and run one trial; leave at once if it is decided or claimed by somebody else."""
-    began = time.monotonic()
     if files.result.exists() or not claim(files, attempt):
         return
     spec = TrialSpec(**must_read_json(files.spec))
-    epochs = read_progress(files.progress)
-    used = epochs[-1].wall_seconds if epochs else 0.0
-    context = TrialContext(files, spec, began + spec.limit_seconds - used, interrupt)
+    context = TrialContext(files, spec, interrupt)
     try:
         config = build_config(config_class(spec.trainer), spec.recipe)
         result = load_function(spec.trainer)(config, context)
         if result.ended == Ended.INTERRUPTED:
+            append_line(files.progress, {"left_after_seconds": context.wall_seconds()})
             return
-        text = to_json(as_json(outcome_of(result, attempt)))
-    except (Exception, SystemExit) as error:  # noqa: BLE001  # whatever the swept function raises is this trial's outcome
+        outcome = outcome_of(replace(result, wall_seconds=context.wall_seconds()), attempt)
+        text = to_json(as_json(outcome))
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # what the swept function raises is the trial's outcome
         print(traceback.format_exc(), flush=True)
-        text = to_json(as_json(failure_of(error, attempt, used + time.monotonic() - began)))
+        text = to_json(as_json(failure_of(error, files, attempt, context.wall_seconds())))
     publish(files.result, text)
 
 
-def failure_of(error: BaseException, attempt: int, wall_seconds: float) -> Outcome:
-    """An exception as the trial's outcome; memory is told apart from the other causes."""
-    state = TrialState.OUT_OF_MEMORY if _is_out_of_memory(error) else TrialState.FAILED
-    detail = "".join(traceback.format_exception_only(error)).strip()
-    return Outcome(state, attempt, wall_seconds=wall_seconds, host=socket.gethostname(), detail=detail)
+def failure_of(error: BaseException, files: TrialPaths, attempt: int, wall_seconds: float) -> Outcome:
+    """An exception as the trial's outcome, after the epochs that it finished; memory is told apart."""
+    epochs = read_progress(files.progress)
+    return Outcome(
+        TrialState.OUT_OF_MEMORY if _is_out_of_memory(error) else TrialState.FAILED,
+        attempt,
+        epochs=len(epochs),
+        train_seconds=epochs[-1].train_seconds if epochs else 0.0,
+        wall_seconds=wall_seconds,
+        host=socket.gethostname(),
+        detail="".join(traceback.format_exception_only(error)).strip(),
+    )
 
 
 def claim(files: TrialPaths, attempt: int) -> bool:
-    """Take this attempt, if nobody has: an attempt runs once, a requeue by the site counts anew."""
-    restart = int(os.environ.get("SLURM_RESTART_COUNT", "0"))
+    """Take this attempt, if nobody has: an attempt runs once."""
     owner: dict[str, Any] = {
         "attempt": attempt,
-        "restart": restart,
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "claimed_at": time.time(),
+        "monotonic": time.monotonic(),  # stands still while the machine sleeps, as deadlines do
     }
-    return publish(files.claim(attempt, restart), to_json(owner))
+    return publish(files.claim(attempt), to_json(owner))
 
 
 def outcome_of(result: TrainResult, attempt: int) -> Outcome:
@@ -154,6 +178,6 @@ def outcome_of(result: TrainResult, attempt: int) -> Outcome:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Without importing torch: its OutOfMemoryError, or Python's MemoryError."""
+    """Without importing torch: its OutOfMemoryError, Python's MemoryError, or what torch's CPU allocator says."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    return bool(names & {"OutOfMemoryError", "MemoryError"})
+    return bool(names & {"OutOfMemoryError", "MemoryError"}) or "can't allocate memory" in str(error)

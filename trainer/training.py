@@ -88,6 +88,7 @@ class TrainingRun:
         self.step_seconds = 0.0  # of this attempt, as are the next two
         self.cold = True  # the very first step is slow: it says what a step may take, not what an image does
         self.eval_image_seconds = 0.0
+        self.validated_step = -1
         self.load_seconds = time.monotonic() - began
 
     def to_the_end(self) -> TrainResult:
@@ -156,14 +157,15 @@ class TrainingRun:
             wall_seconds=self.wall_seconds(),
         )
         progress.loss_sum = 0.0
+        reason = self.context.report(report)  # before the checkpoint: an epoch may be told twice, but not missed
         self.save()
-        reason = self.context.report(report)
         return None if reason is None else Ended(reason.value)
 
     def validate(self) -> float | None:
-        """Measure the validation split, if there is one, and return its loss."""
-        if len(self.data.validation) == 0:
+        """Measure the validation split, if there is one and these weights are new, and return its loss."""
+        if len(self.data.validation) == 0 or self.validated_step == self.progress.step:
             return None
+        self.validated_step = self.progress.step
         started = time.monotonic()
         evaluation = evaluate(self.model, self.data, self.data.validation)
         seconds = time.monotonic() - started

@@ -9,9 +9,10 @@ import typer
 
 from sweep.commands.boards import print_boards
 from sweep.commands.options import console
-from sweep.errors import EXIT_DETACHED
+from sweep.errors import EXIT_DETACHED, RunFolderError
 from sweep.ledger import balance
 from sweep.paths import RunPaths
+from sweep.records import TrialState
 from sweep.run import drive, open_run
 from sweep.summary import summarize
 from sweep.toml_files import NONE, Changes
@@ -24,8 +25,9 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
     from sweep.reporting import write_report
 
     out = console()
-    signal.signal(signal.SIGTERM, _detach)
-    signal.signal(signal.SIGHUP, _detach)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup
+            signal.signal(number, _detach)
 
     def show(driver: Driver) -> None:
         if view.is_due():
@@ -36,15 +38,21 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
     try:
         with LiveView(out) as view:
             driver, ending = drive(paths, event, show, changes)
-            view.next_draw = 0.0
-            show(driver)
+        out.print(f"{driver.spec.name}: {ending.value}.")
+        waiting = sum(record.state == TrialState.QUEUED for record in driver.trials.values())
+        if waiting:
+            out.print(f"{waiting} trial(s) wait for another attempt: sweep resume {paths.root.name}")
+        report = write_report(open_run(paths))
+        print_boards(out, report.boards, driver.spec.target)
+        out.print(f"\nReport: {report.page}", soft_wrap=True)
     except KeyboardInterrupt:
         out.print(f"Detached; what was submitted goes on. Resume with: [bold]sweep resume {paths.root.name}[/]")
         raise typer.Exit(EXIT_DETACHED) from None
-    out.print(f"{driver.spec.name}: {ending.value}.")
-    report = write_report(open_run(paths))
-    print_boards(out, report.boards, driver.spec.target)
-    out.print(f"\nReport: {report.page}", soft_wrap=True)
+    except OSError as error:  # a full disk, mostly
+        raise RunFolderError(
+            f"{error.strerror}: {error.filename or paths.root}\nNothing that was finished is lost; mend this "
+            f"and go on with `sweep resume {paths.root.name}`"
+        ) from error
 
 
 def _detach(number: int, frame: FrameType | None) -> None:

@@ -25,10 +25,10 @@ def logs(
     chosen = [job for job in jobs if attempt is None or (trial, attempt) in job.bundle.trials]
     if not chosen:
         attempts = sorted(made for job in jobs for number, made in job.bundle.trials if number == trial)
-        there = (
-            f"trial {trial} has attempts {attempts}" if jobs else f"trials 0 to {max(run.trials, default=0)} exist"
-        )
-        raise SweepError(f"no job of trial {trial}" + (f", attempt {attempt}" if attempt else "") + f"; {there}")
+        known = f"trials 0 to {max(run.trials)} exist" if run.trials else "no trial has run yet"
+        there = f"trial {trial} has attempts {attempts}" if jobs else known
+        which = "" if attempt is None else f", attempt {attempt}"
+        raise SweepError(f"no job of trial {trial}{which}; {there}")
     for path in run.paths.job(chosen[-1].bundle.name).logs():
         typer.echo(f"==> {path}")
         typer.echo(path.read_text(errors="replace"))

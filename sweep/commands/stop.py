@@ -19,21 +19,21 @@ def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
     from sweep.run import find_run, make_driver, open_run, runs_folder
 
     paths = find_run(study, runs_folder(runs))
-    owner = live_owner(paths.driver_lock)
-    if owner is not None:
-        paths.stop.touch()
-        patience = time.monotonic() + PATIENCE_SECONDS
-        while paths.stop.exists() and live_owner(paths.driver_lock) is not None:
-            if time.monotonic() > patience:
-                raise SweepError(
-                    f"the driver (process {owner.pid} on {owner.host}) has not answered within "
-                    f"{PATIENCE_SECONDS:g} s; it will stop when it does, or end it there and run this again"
-                )
-            time.sleep(0.1)
-    else:
-        with DriverLock(paths.driver_lock):
-            paths.stop.touch()
-            driver = make_driver(open_run(paths), EventLog(paths.events))
+    paths.stop.touch()
+    patience = time.monotonic() + PATIENCE_SECONDS
+    while paths.stop.exists() and (owner := live_owner(paths.driver_lock)) is not None:
+        if time.monotonic() > patience:
+            raise SweepError(
+                f"the driver (process {owner.pid} on {owner.host}) has not answered within "
+                f"{PATIENCE_SECONDS:g} s; it will stop when it does, or end it there and run this again"
+            )
+        time.sleep(0.1)
+    if paths.stop.exists():  # nobody drives, or the driver died before it answered
+        with DriverLock(paths.driver_lock) as lock:
+            events = EventLog(paths.events)
+            driver = make_driver(open_run(paths), events)
+            events.write("stopping", host=lock.owner.host, pid=lock.owner.pid)
             driver.adopt()
-            driver.step()
+            ending = driver.step()
+            events.write("ended", why=str(ending))
     typer.echo(f"Stopped {paths.root.name}; what is done is kept. Go on with: sweep resume {paths.root.name}")

@@ -18,6 +18,10 @@ class Launcher(Protocol):
         """How many jobs run at once."""
 
     @property
+    def is_bound_to_host(self) -> bool:
+        """Whether only the host that submitted a job can tell its state."""
+
+    @property
     def capacity(self) -> int:
         """How many jobs may be in flight, waiting ones included."""
 

@@ -21,7 +21,8 @@ from pathlib import Path
 from submitit.core.utils import DelayedSubmission
 from submitit.core.utils import JobPaths as SubmititPaths
 
-from sweep.history import started_at
+from sweep.errors import StudyFileError
+from sweep.history import first_claim
 from sweep.paths import JobPaths, RunPaths
 from sweep.profile import Profile
 from sweep.records import Bundle, JobState
@@ -34,11 +35,18 @@ KILL_SECONDS = 5.0  # between asking a job to leave and killing it
 class LocalLauncher:
     """Runs each bundle as one process of this machine."""
 
+    is_bound_to_host = True
+
     def __init__(self, profile: Profile, paths: RunPaths) -> None:
         self.profile, self.paths = profile, paths
         self.gpus = profile.gpu_ids()
         self.slots = profile.slot_count()
         self.capacity = self.slots + profile.standby_count()
+        self.overdue: set[str] = set()  # jobs that outstayed their request
+        if profile.gpus != "auto" and profile.gpus > len(self.gpus):
+            raise StudyFileError(
+                f"profile.gpus must not exceed the {len(self.gpus)} GPU(s) visible here; got {profile.gpus}"
+            )
 
     def submit(self, bundle: Bundle) -> None:
         """Start the job's process with a lock that lives as long as it does."""
@@ -48,7 +56,7 @@ class LocalLauncher:
         start_process(files, submission, self._environment())
 
     def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
-        """RUNNING while somebody holds the job's lock; a job that outstays its request is killed."""
+        """RUNNING while somebody holds the job's lock; a job that outstays its request is made to leave."""
         return {name: self._state(self.paths.job(name), bundle) for name, bundle in bundles.items()}
 
     def cancel(self, bundles: Mapping[str, Bundle]) -> None:
@@ -64,13 +72,14 @@ class LocalLauncher:
 
     def _state(self, files: JobPaths, bundle: Bundle) -> JobState:
         if not is_locked(files.lock):
-            return JobState.EXITED
-        started = started_at(self.paths, bundle)
-        if started is None:
+            return JobState.TIMEOUT if bundle.name in self.overdue else JobState.EXITED
+        claim = first_claim(self.paths, bundle)
+        if claim is None:
             return JobState.PENDING
-        if time.time() > started + bundle.request_seconds:
-            self.cancel({bundle.name: bundle})
-            return JobState.TIMEOUT
+        late = time.monotonic() - claim["monotonic"] - bundle.request_seconds
+        if late > 0:
+            self.overdue.add(bundle.name)
+            _signal(files, signal.SIGTERM if late < KILL_SECONDS else signal.SIGKILL)
         return JobState.RUNNING
 
     def _environment(self) -> dict[str, str]:
@@ -96,12 +105,13 @@ def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str,
     submission.dump(paths.submitted_pickle)
     identity = {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": name}
     identity |= {"SUBMITIT_LOCAL_GLOBALID": "0", "SUBMITIT_LOCAL_LOCALID": "0", "SUBMITIT_LOCAL_NTASKS": "1"}
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     command = [sys.executable, "-u", "-m", "submitit.core._submit", str(files.folder.absolute())]
     with files.lock.open("w") as lock, paths.stdout.open("ab") as out, paths.stderr.open("ab") as err:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shell = subprocess.Popen(
             ["/bin/sh", "-c", '"$@" &', "sh", *command],
-            env={**os.environ, **identity, **env},
+            env={**outside, **identity, **env},
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
@@ -109,8 +119,7 @@ def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str,
             pass_fds=[lock.fileno()],
         )
         lock.write(f"{shell.pid}\n")  # leads the process group that `cancel` signals
-    if shell.wait() != 0:
-        raise OSError(f"/bin/sh could not start {' '.join(command)}")
+    shell.wait()
 
 
 def is_locked(path: Path) -> bool:

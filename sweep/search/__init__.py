@@ -11,13 +11,11 @@ from optuna.samplers import RandomSampler
 
 from sweep.errors import RunFolderError
 from sweep.records import TrialRecord
-from sweep.search.proposals import Params, attributes, decode, distributions, identity, verdict
+from sweep.search.proposals import Params, attributes, decode, distributions, identity, verdict, was_cut_short
 from sweep.search.samplers import DistinctSampler, sampler_maker
 from sweep.search.storage import open_storage
 from sweep.spec import StudySpec
 from sweep.walltime import WalltimeModels
-
-SEED_STRIDE = 1_000_003  # so that studies with neighbouring seeds share no proposals
 
 
 class SpaceExhaustedError(Exception):
@@ -53,9 +51,10 @@ class Search:
             )
 
     def reconcile(self, records: Mapping[int, TrialRecord]) -> list[int]:
-        """Bring the storage in line with the trial folders, which are the truth; returns abandoned numbers.
+        """Bring the storage in line with the trial folders, which are the truth.
 
-        Trials that the storage has lost are added again. A proposal that never reached its folder is closed.
+        Trials that the storage has lost are added again. Proposals that never reached their folder are closed;
+        their numbers are returned.
         """
         known = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
         for number in range(len(known), max(records, default=-1) + 1):
@@ -65,7 +64,8 @@ class Search:
         ]
         for number in abandoned:
             self.study.tell(number, state=optuna.trial.TrialState.FAIL)
-        self.seen = {identity(self.spec, record.spec.recipe) for record in records.values()}
+        whole = [record for record in records.values() if not was_cut_short(self.spec, record)]
+        self.seen = {identity(self.spec, record.spec.recipe) for record in whole}
         return abandoned
 
     def ask(self, models: WalltimeModels, limit_seconds: float) -> tuple[int, Params, Params]:
@@ -83,7 +83,7 @@ class Search:
         make = sampler_maker(self.spec, number)
         self.study.sampler = DistinctSampler(
             make,
-            self.spec.seed * SEED_STRIDE + number,
+            (self.spec.seed, number),
             self.distributions,
             lambda params: decode_new(params) is not None,
         )

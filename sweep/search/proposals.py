@@ -83,10 +83,16 @@ def objective(spec: StudySpec, accuracy: float, train_seconds: float) -> float:
     return math.log(spec.limits.trial) + MISS_WEIGHT * (spec.target - accuracy)
 
 
+def was_cut_short(spec: StudySpec, record: TrialRecord) -> bool:
+    """Missed the target with less than the study's trial limit, as the end of a budget leaves: no fair value."""
+    missed = (record.accuracy or 0.0) < spec.target
+    return missed and record.spec.limit_seconds < spec.limits.trial
+
+
 def verdict(spec: StudySpec, record: TrialRecord) -> tuple[optuna.trial.TrialState, float | None]:
     """What a final trial is to Optuna. A bad recipe is a bad value, so that the sampler learns from it."""
     states = optuna.trial.TrialState
-    if record.state.is_failure:
+    if record.state.is_failure or was_cut_short(spec, record):
         return states.FAIL, None
     accuracy = record.accuracy if record.state.is_measured else 0.0
     if accuracy is None:

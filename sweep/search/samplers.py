@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
@@ -19,7 +20,6 @@ from sweep.spec import StudySpec
 GP_TRIALS = 300  # past these a proposal of the Gaussian process costs seconds
 TRIES = 200
 GRID_POINTS = 100_000  # of a discrete space that is searched to its last point
-RETRY_STRIDE = 7_368_787
 OWN_TRIES = 3  # of the sampler itself, before random ones: it may insist on what it believes in
 
 
@@ -27,13 +27,13 @@ class DistinctSampler(BaseSampler):
     """Samples the whole static space at once and asks again while a proposal is refused.
 
     The first tries are the inner sampler's; one that insists on a known recipe is followed by random ones.
-    Seeds depend on the number of trials, so that a resumed study does not repeat its first suggestions.
+    `seed` is the study's and the trial's number, so that a resumed study does not repeat its first suggestions.
     """
 
     def __init__(
         self,
         make: Callable[[int], BaseSampler],
-        seed: int,
+        seed: tuple[int, int],
         space: Mapping[str, BaseDistribution],
         is_new: Callable[[Params], bool],
     ) -> None:
@@ -48,7 +48,7 @@ class DistinctSampler(BaseSampler):
         self, study: optuna.Study, trial: optuna.trial.FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> Params:
         for attempt in range(TRIES):
-            seed = self._seed + RETRY_STRIDE * attempt
+            seed = mixed_seed(*self._seed, attempt)
             sampler = self._make(seed) if attempt < OWN_TRIES else RandomSampler(seed=seed)
             params = dict(sampler.sample_relative(study, trial, sampler.infer_relative_search_space(study, trial)))
             for name, distribution in search_space.items():
@@ -56,7 +56,9 @@ class DistinctSampler(BaseSampler):
                     params[name] = sampler.sample_independent(study, trial, name, distribution)
             if self._is_new(params):
                 return params
-        return next((point for point in grid(search_space, self._seed) if self._is_new(point)), params)
+        return next(
+            (point for point in grid(search_space, mixed_seed(*self._seed)) if self._is_new(point)), params
+        )
 
     def sample_independent(
         self,
@@ -65,7 +67,14 @@ class DistinctSampler(BaseSampler):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        return RandomSampler(seed=self._seed).sample_independent(study, trial, param_name, param_distribution)
+        return RandomSampler(seed=mixed_seed(*self._seed)).sample_independent(
+            study, trial, param_name, param_distribution
+        )
+
+
+def mixed_seed(*parts: int) -> int:
+    """A 32-bit seed from a study's seed, a trial's number and a try; neighbours have nothing in common."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
 
 def grid(space: Mapping[str, BaseDistribution], seed: int) -> Iterator[Params]:

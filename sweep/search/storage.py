@@ -10,13 +10,21 @@ import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from sweep.errors import StudyFileError
+
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def open_storage(url: str, journal: Path) -> optuna.storages.BaseStorage:
     """The storage at `url`, or the journal file. The caller is its only writer."""
     if url:
-        return optuna.storages.get_storage(url)
+        try:
+            return optuna.storages.get_storage(url)
+        except Exception as error:  # whatever the database's driver raises
+            raise StudyFileError(
+                f"storage must be an Optuna storage URL that can be opened; got {url!r} "
+                f"({type(error).__name__}: {error}); leave it empty for a journal in the run folder"
+            ) from error
     mend_journal(journal)
     try:
         return JournalStorage(JournalFileBackend(str(journal)))
@@ -28,8 +36,7 @@ def open_storage(url: str, journal: Path) -> optuna.storages.BaseStorage:
 
 def mend_journal(journal: Path) -> None:
     """Cut a torn last line and a dead writer's lock: the first breaks every later load, the second blocks 30 s."""
-    for suffix in (".lock", ".lock.rename"):
-        lock = journal.with_name(journal.name + suffix)
+    for lock in journal.parent.glob(f"{journal.name}.lock*"):
         lock.unlink(missing_ok=True)
     if journal.exists():
         data = journal.read_bytes()
