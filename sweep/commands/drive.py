@@ -29,15 +29,19 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, _detach)
 
+    def draw(driver: Driver) -> None:
+        ledger = balance(driver.jobs.values(), driver.spec.limits.gpu_hours)
+        summary = summarize(driver.spec, driver.trials, ledger, driver.launcher.slots)
+        view.update(summary, driver.trials, "this terminal; Ctrl-C detaches, the jobs go on")
+
     def show(driver: Driver) -> None:
         if view.is_due():
-            ledger = balance(driver.jobs.values(), driver.spec.limits.gpu_hours)
-            summary = summarize(driver.spec, driver.trials, ledger, driver.launcher.slots)
-            view.update(summary, driver.trials, "this terminal; Ctrl-C detaches, the jobs go on")
+            draw(driver)
 
     try:
         with LiveView(out) as view:
             driver, ending = drive(paths, event, show, changes)
+            draw(driver)
         out.print(f"{driver.spec.name}: {ending.value}.")
         waiting = sum(record.state == TrialState.QUEUED for record in driver.trials.values())
         if waiting:

@@ -112,7 +112,7 @@ class DiesBeforeLaunching:
 def test_an_intent_whose_process_never_started_is_retried(tmp_path):
     spec, profile = read_files(str(write_study(tmp_path, trials=1)), "local", {})
     paths = create_run(spec, profile, Path("runs").absolute())
-    driver = StudyDriver(paths, spec, Search(spec, paths.journal), DiesBeforeLaunching(), EventLog(paths.events))
+    driver = StudyDriver(paths, spec, Search(spec, paths.journal, paths.run_id.read_text()), DiesBeforeLaunching(), EventLog(paths.events))
     with pytest.raises(KeyboardInterrupt):
         driver.run(0.01, lambda driver: None)
     assert sweep("resume").returncode == 0
