@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 
@@ -46,28 +47,25 @@ def kill_a_worker(run: Path) -> str:
 
 
 def check(run: Path) -> list[str]:
-    """What is wrong with a finished run: lost trials, trials told or run twice, results without a claim."""
+    """What is wrong with a finished run: trials lost, told twice, or run by two attempts at a time."""
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     told = Counter(event["trial"] for event in events if event["event"] == "told")
-    submitted = Counter(number for event in events if event["event"] == "submitted" for number in event["trials"])
-    folders = sorted(run.glob("trials/*/trial.json"))
+    ended = {event["job"]: event["time"] for event in events if event["event"] == "job_ended"}
     problems = [f"trial {number} was told {count} times" for number, count in told.items() if count != 1]
-    for spec in folders:
+    for spec in sorted(run.glob("trials/*/trial.json")):
         number, folder = int(spec.parent.name), spec.parent
-        if number not in told:
-            problems.append(f"trial {number} was never told")
-        if not (folder / "result.json").exists():
-            problems.append(f"trial {number} has no result")
+        if number not in told or not (folder / "result.json").exists():
+            problems.append(f"trial {number} was never told or has no result")
             continue
         result = json.loads((folder / "result.json").read_text())
-        claims = [json.loads(path.read_text()) for path in folder.glob("claim.*")]
-        ran = [claim for claim in claims if "pid" in claim]
-        if not any(claim["attempt"] == result["attempt"] for claim in ran):
-            problems.append(f"trial {number} has a result of attempt {result['attempt']} that nobody claimed")
-        if len(claims) > max(submitted[number], 1) + 1:
-            problems.append(f"trial {number} has {len(claims)} claims for {submitted[number]} submissions")
-        if any(claim["attempt"] > result["attempt"] for claim in ran):
-            problems.append(f"trial {number} ran again after its result")
+        claims = [json.loads(path.read_text()) for path in sorted(folder.glob("claim.*"))]
+        ran = sorted((claim for claim in claims if "pid" in claim), key=lambda claim: claim["attempt"])
+        if not ran or ran[-1]["attempt"] != result["attempt"]:
+            problems.append(f"trial {number}: its result is not of the last attempt that ran")
+        for earlier, later in pairwise(ran):
+            job = next(name for name in ended if name.endswith(f"-{number:05d}-{earlier['attempt']}"))
+            if ended[job] > later["claimed_at"]:
+                problems.append(f"trial {number}: attempt {later['attempt']} began before the one before was over")
     return problems
 
 
