@@ -125,7 +125,7 @@ class Driver:
         bundles = self.bundles_in_flight()
         states = self.launcher.poll(bundles)
         for name, state in states.items():  # results are read after the states: a result counts whatever the state
-            for number, _ in bundles[name].trials:
+            for number in self.trials_of(bundles[name]):
                 self.look_at(number)
             if not state.is_live:
                 self.close_job(name, state)
@@ -172,12 +172,12 @@ class Driver:
         seconds = 0.0 if claim is None else max(0.0, last_sign(self.paths, bundle) - claim["claimed_at"])
         self.false_starts_in_a_row = self.false_starts_in_a_row + 1 if claim is None and not cancelled else 0
         end = JobEnd(state, gpu_seconds=round(seconds, 3), excused=cancelled or claim is None)
-        for number, attempt in bundle.trials:
-            self.revoke(number, attempt)
+        for number in self.trials_of(bundle):
+            self.revoke(number, self.trials[number].attempts)
         files.publish(self.paths.job(name).ended, files.to_json(as_json(end)))
         self.jobs[name] = Job(bundle, end)
         self.events.write("job_ended", job=name, state=state.value, gpu_seconds=end.gpu_seconds)
-        for number, _ in bundle.trials:
+        for number in self.trials_of(bundle):
             record = replace(self.trials[number], in_flight=False)
             if not record.state.is_final:
                 record = replace(record, state=TrialState.QUEUED, failures=record.failures + (not end.excused))
@@ -216,7 +216,7 @@ class Driver:
         bundles = self.bundles_in_flight()
         self.launcher.cancel(bundles)
         for name, bundle in bundles.items():
-            for number, _ in bundle.trials:
+            for number in self.trials_of(bundle):
                 self.look_at(number)
             self.close_job(name, JobState.EXITED, cancelled=True)
         self.paths.stop.unlink()
@@ -329,6 +329,10 @@ class Driver:
 
     def bundles_in_flight(self) -> dict[str, Bundle]:
         return {name: job.bundle for name, job in self.jobs.items() if job.end is None}
+
+    def trials_of(self, bundle: Bundle) -> list[int]:
+        """The bundle's trials, less those whose folder somebody has removed."""
+        return [number for number, _ in bundle.trials if number in self.trials]
 
     def elapsed_seconds(self) -> float:
         """How long the study has been driven, over all sessions."""

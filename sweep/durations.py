@@ -23,14 +23,14 @@ def parse_seconds(value: Any) -> float:
 
 
 def show_seconds(seconds: float) -> str:
-    """A duration for people: 8.3 s, 12 min 05 s, 3 h 20 min."""
+    """A duration for people: 8.3 s, 12 min 05 s, 1 h."""
     if round(seconds, 1) < 60:
         return f"{round(seconds, 1):g} s"
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 60:
-        return f"{minutes} min {rest:02d} s"
+        return f"{minutes} min {rest:02d} s" if rest else f"{minutes} min"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min"
+    return f"{hours} h {minutes:02d} min" if minutes else f"{hours} h"
 
 
 def show_percent(share: float) -> str:

@@ -95,7 +95,8 @@ def used_seconds(files: TrialPaths) -> float:
 def last_sign(paths: RunPaths, bundle: Bundle) -> float:
     """When a job last wrote something (`time.time()`): when it ended, if it has."""
     folders = [paths.job(bundle.name).folder, *(paths.trial(number).folder for number, _ in bundle.trials)]
-    return max(path.stat().st_mtime for folder in folders for path in folder.iterdir())
+    there = [folder for folder in folders if folder.is_dir()]
+    return max(path.stat().st_mtime for folder in there for path in folder.iterdir())
 
 
 def read_progress(path: Path) -> tuple[EpochReport, ...]:

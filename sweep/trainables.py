@@ -29,7 +29,7 @@ def load_function(name: str) -> Trainable:
         sys.path.append(str(Path.cwd()))
     try:
         function: Any = getattr(importlib.import_module(module_name), function_name)
-    except Exception as error:  # importing runs the user's code, which may raise anything
+    except (Exception, SystemExit) as error:  # importing runs the user's code, which may raise anything
         raise StudyFileError(
             f"trainer must be an importable module:function; got {name!r} ({type(error).__name__}: {error}); "
             "mend or install the module, or run where it can be imported"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -46,13 +48,13 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
         annotation_text=f"target {show_percent(target)}",
         annotation_position="top left",
     )
-    if len(measured) and float(measured["train_seconds"].max()) > 0.3 * limit_seconds:
-        figure.add_vline(
-            x=limit_seconds,
-            line={"dash": "dot", "color": "#666666", "width": 1},
-            annotation_text=f"limit {limit_seconds:g} s",
-            annotation_position="bottom left",
-        )
+    longest = float(measured["train_seconds"].max()) if len(measured) else 1.0
+    if longest > 0.3 * limit_seconds:
+        longest = max(longest, limit_seconds)
+        figure.add_vline(x=limit_seconds, line={"dash": "dot", "color": "#666666", "width": 1})
+        # An annotation's place on a logarithmic axis is given as a logarithm, a line's is not.
+        place = {"x": math.log10(limit_seconds), "xanchor": "right", "y": 0, "yref": "paper", "yanchor": "bottom"}
+        figure.add_annotation(text=f"limit {limit_seconds:g} s", showarrow=False, **place)
     figure.update_layout(
         template="plotly_white",
         xaxis={

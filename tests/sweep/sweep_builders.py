@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +95,13 @@ def job(
         trials=((number, attempt),),
         request_seconds=request_seconds,
         submitted_at=1000.0 * attempt + number if submitted_at is None else submitted_at,
+        host=socket.gethostname(),
     )
     return Job(bundle, end)
 
 
-def gone(cancelled: bool = False, gpu_seconds: float = 20.0) -> JobEnd:
-    return JobEnd(JobState.EXITED, gpu_seconds, cancelled)
+def gone(excused: bool = False, gpu_seconds: float = 20.0) -> JobEnd:
+    return JobEnd(JobState.EXITED, gpu_seconds, excused)
 
 
 def write_job(paths: RunPaths, made: Job) -> None:
@@ -121,8 +123,10 @@ def write_trial(paths: RunPaths, record: TrialRecord) -> None:
         files.publish(folder.result, files.to_json(as_json(record.outcome)))
 
 
-def claim(paths: RunPaths, number: int, attempt: int, restart: int = 0) -> None:
-    files.publish(paths.trial(number).claim(attempt, restart), files.to_json({"claimed_at": 1.0}))
+def claim(paths: RunPaths, number: int, attempt: int, claimed_at: float = 1.0) -> None:
+    """A worker's claim, without what only people read."""
+    owner = {"claimed_at": claimed_at, "monotonic": claimed_at}
+    files.publish(paths.trial(number).claim(attempt), files.to_json(owner))
 
 
 def written_run(runs: Path, spec: StudySpec, records: list[TrialRecord]) -> RunPaths:

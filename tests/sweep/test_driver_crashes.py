@@ -98,6 +98,7 @@ class DiesBeforeLaunching:
     """A launcher whose driver dies after the intent was written and before any process started."""
 
     slots = capacity = 1
+    is_bound_to_host = True
 
     def poll(self, bundles):
         return dict.fromkeys(bundles, JobState.EXITED)
@@ -112,7 +113,8 @@ class DiesBeforeLaunching:
 def test_an_intent_whose_process_never_started_is_retried(tmp_path):
     spec, profile = read_files(str(write_study(tmp_path, trials=1)), "local", {})
     paths = create_run(spec, profile, Path("runs").absolute())
-    driver = StudyDriver(paths, spec, Search(spec, paths.journal, paths.run_id.read_text()), DiesBeforeLaunching(), EventLog(paths.events))
+    search = Search(spec, paths.journal, paths.run_id.read_text())
+    driver = StudyDriver(paths, spec, search, DiesBeforeLaunching(), EventLog(paths.events))
     with pytest.raises(KeyboardInterrupt):
         driver.run(0.01, lambda driver: None)
     assert sweep("resume").returncode == 0

@@ -30,6 +30,11 @@ def test_a_study_was_driven_no_time_before_a_session_went_on(
     assert driven(tmp_path / "events", *events) == 0
 
 
+def test_a_line_that_is_no_event_takes_no_time(tmp_path: Path) -> None:
+    append_line(tmp_path / "events", {"note": "by hand"})
+    assert driven(tmp_path / "events", ("launched", 100.0), ("ended", 160.0)) == 60
+
+
 def test_a_session_lasts_until_its_last_event(tmp_path: Path) -> None:
     assert driven(tmp_path / "events", ("launched", 100.0), ("told", 130.0), ("ended", 160.0)) == 60
 
@@ -42,6 +47,12 @@ def test_the_time_between_sessions_does_not_count(tmp_path: Path) -> None:
 def test_a_session_that_was_killed_lasts_until_it_was_last_heard_of(tmp_path: Path) -> None:
     events = [("launched", 100.0), ("submitted", 110.0), ("resumed", 9000.0), ("told", 9001.0)]
     assert driven(tmp_path / "events", *events) == 11
+
+
+@pytest.mark.parametrize("start", ["launched", "resumed", "stopping"])
+def test_a_session_may_drive_on_or_only_stop(tmp_path: Path, start: str) -> None:
+    events = [("launched", 100.0), ("told", 130.0), (start, 5000.0), ("job_ended", 5003.0), ("ended", 5004.0)]
+    assert driven(tmp_path / "events", *events) == 34
 
 
 @pytest.mark.parametrize("last", ["detached", "ended", "breaker"])

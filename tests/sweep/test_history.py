@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,17 @@ from sweep_builders import (
 )
 
 from sweep.files import append_line, publish, to_json
-from sweep.history import load_jobs, load_trials, read_progress, refresh
+from sweep.history import (
+    first_claim,
+    last_sign,
+    load_jobs,
+    load_trials,
+    read_progress,
+    refresh,
+    used_seconds,
+)
 from sweep.paths import RunPaths
-from sweep.records import Job, TrialRecord, TrialState, as_json
+from sweep.records import Bundle, Job, JobEnd, TrialRecord, TrialState, as_json
 
 
 @pytest.fixture
@@ -81,10 +91,10 @@ def test_a_trial_that_its_job_has_claimed_runs(paths: RunPaths) -> None:
     assert refresh(paths, record).state == TrialState.RUNNING
 
 
-def test_a_trial_that_a_requeued_job_has_claimed_runs(paths: RunPaths) -> None:
-    record = launched(paths, job())
-    claim(paths, 0, 1, restart=2)
-    assert refresh(paths, record).state == TrialState.RUNNING
+def test_a_claim_of_a_later_attempt_does_not_make_a_trial_run(paths: RunPaths) -> None:
+    record = launched(paths, job(attempt=1))
+    claim(paths, 0, 10)
+    assert refresh(paths, record).state == TrialState.QUEUED
 
 
 def test_a_claim_of_an_earlier_attempt_does_not_make_a_trial_run(paths: RunPaths) -> None:
@@ -109,9 +119,21 @@ def test_a_trial_that_was_tried_again_counts_its_attempts_and_failures(paths: Ru
     assert (record.attempts, record.failures, record.in_flight) == (3, 2, True)
 
 
-def test_a_job_that_was_cancelled_is_no_failure(paths: RunPaths) -> None:
-    record = launched(paths, job(attempt=1, end=gone(cancelled=True)), job(attempt=2, end=gone()))
+def test_a_job_that_is_excused_is_an_attempt_and_no_failure(paths: RunPaths) -> None:
+    record = launched(paths, job(attempt=1, end=gone(excused=True)))
+    assert (record.state, record.attempts, record.failures, record.in_flight) == (TrialState.QUEUED, 1, 0, False)
+    record = launched(paths, job(attempt=1, end=gone(excused=True)), job(attempt=2, end=gone()))
     assert (record.attempts, record.failures) == (2, 1)
+
+
+@pytest.mark.parametrize("end", [None, gone()])
+def test_a_job_whose_trial_folder_is_gone_leaves_the_other_trials_as_they_are(
+    paths: RunPaths, end: JobEnd | None
+) -> None:
+    write_trial(paths, waiting(1))
+    write_job(paths, job(0, end=end))
+    write_job(paths, job(1))
+    assert [(number, record.attempts) for number, record in read(paths).items()] == [(1, 1)]
 
 
 @pytest.mark.parametrize("state", [state.value for state in TrialState if state.is_final])
@@ -135,6 +157,15 @@ def test_a_trial_that_was_lost_counts_every_attempt_as_a_failure(paths: RunPaths
     write_job(paths, job(attempt=1, end=gone()))
     write_job(paths, job(attempt=2, end=gone()))
     assert read(paths)[0].failures == 2
+
+
+@pytest.mark.parametrize(("state", "failures"), [("failed", 0), ("out_of_memory", 0), ("timeout", 1), ("lost", 1)])
+def test_a_result_of_the_driver_is_a_failure_of_the_job_and_one_of_the_worker_is_not(
+    paths: RunPaths, state: str, failures: int
+) -> None:
+    write_trial(paths, ended(0, state, accuracy=None))
+    write_job(paths, job(end=gone()))
+    assert read(paths)[0].failures == failures
 
 
 def test_a_result_counts_though_the_job_is_not_known_to_have_ended(paths: RunPaths) -> None:
@@ -170,3 +201,78 @@ def test_an_epoch_that_was_torn_is_skipped(tmp_path: Path) -> None:
         file.write(b'{"epoch":2,"epochs":10')
     append_line(path, as_json(epoch(3, 15.0)))
     assert read_progress(path) == (epoch(1, 5.0), epoch(3, 15.0))
+
+
+def bundle_of_two(paths: RunPaths) -> Bundle:
+    """A job of trials 0 and 1, written down and not yet claimed."""
+    bundle = replace(job(0).bundle, trials=((0, 1), (1, 3)))
+    write_trial(paths, waiting(0))
+    write_trial(paths, waiting(1))
+    write_job(paths, Job(bundle, None))
+    return bundle
+
+
+def test_a_job_that_has_claimed_nothing_has_no_first_claim(paths: RunPaths) -> None:
+    bundle = bundle_of_two(paths)
+    claim(paths, 1, 2, claimed_at=5.0)  # of another attempt
+    assert first_claim(paths, bundle) is None
+
+
+def test_the_first_claim_of_a_job_is_the_earliest_of_its_trials(paths: RunPaths) -> None:
+    bundle = bundle_of_two(paths)
+    claim(paths, 0, 1, claimed_at=9.0)
+    claim(paths, 1, 3, claimed_at=5.0)
+    claim(paths, 1, 1, claimed_at=1.0)  # of another attempt
+    assert first_claim(paths, bundle) == {"claimed_at": 5.0, "monotonic": 5.0}
+
+
+def test_a_claim_by_which_a_driver_took_an_attempt_back_is_none_of_the_job(paths: RunPaths) -> None:
+    bundle = bundle_of_two(paths)
+    publish(paths.trial(0).claim(1), to_json({"revoked_at": 1.0}))
+    assert first_claim(paths, bundle) is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "seconds"),
+    [
+        ([], 0.0),
+        ([as_json(epoch(1, 5.0)), as_json(epoch(2, 10.5))], 10.5),
+        ([as_json(epoch(1, 5.0)), {"left_after_seconds": 7.25}], 7.25),
+        ([{"left_after_seconds": 3.0}], 3.0),
+        ([as_json(epoch(1, 5.0)), {"left_after_seconds": 7.0}, as_json(epoch(2, 12.0))], 12.0),
+        ([{"left_after_seconds": 3.0}, {"left_after_seconds": 4.5}], 4.5),
+        ([as_json(epoch(1, 5.0)), {"wall_seconds": None}, {"left_after_seconds": "9"}, {}], 5.0),
+    ],
+)
+def test_a_trial_has_used_what_it_reported_last_or_left_after(
+    paths: RunPaths, lines: list[dict[str, object]], seconds: float
+) -> None:
+    write_trial(paths, waiting())
+    for line in lines:
+        append_line(paths.trial(0).progress, line)
+    assert used_seconds(paths.trial(0)) == seconds
+
+
+@pytest.mark.parametrize("newest", ["bundle", "claim", "progress"])
+def test_the_last_sign_of_a_job_is_when_anything_of_it_was_last_written(paths: RunPaths, newest: str) -> None:
+    bundle = bundle_of_two(paths)
+    claim(paths, 0, 1)
+    append_line(paths.trial(1).progress, as_json(epoch(1, 5.0)))
+    for path in paths.root.rglob("*"):
+        os.utime(path, (50.0, 50.0))
+    written = {
+        "bundle": paths.job(bundle.name).bundle,
+        "claim": paths.trial(0).claim(1),
+        "progress": paths.trial(1).progress,
+    }
+    os.utime(written[newest], (80.0, 80.0))
+    assert last_sign(paths, bundle) == 80.0
+
+
+def test_what_other_jobs_and_trials_write_is_no_sign_of_a_job(paths: RunPaths) -> None:
+    bundle = bundle_of_two(paths)
+    for path in paths.root.rglob("*"):
+        os.utime(path, (50.0, 50.0))
+    write_trial(paths, waiting(2))
+    write_job(paths, job(2))
+    assert last_sign(paths, bundle) == 50.0

@@ -117,7 +117,7 @@ def test_a_plan_is_json_for_scripts() -> None:
         ("trials", "30 of at most 45 s each; the budget surely covers 6, more if trials end early"),
         ("slots", "2 at once"),
         ("costs", "at most 0.1 GPU-hours"),
-        ("takes", "at most 15 min 00 s"),
+        ("takes", "at most 15 min"),
     ],
 )
 def test_the_facts_of_a_plan_are_lines_for_people(name: str, text: str) -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 from sweep_builders import here
 
 from sweep import profile as profile_module
 from sweep.errors import StudyFileError
+from sweep.launchers import make_launcher
+from sweep.paths import RunPaths
 from sweep.toml_files import load_profile, parse_changes
 
 
@@ -86,6 +89,15 @@ def test_no_more_gpus_are_handed_out_than_asked_for(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     assert here(gpus=gpus).gpu_ids() == handed_out
+
+
+def test_more_gpus_than_are_visible_are_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    with pytest.raises(StudyFileError, match=r"profile\.gpus must not exceed the 2 GPU\(s\) visible here; got 3"):
+        make_launcher(here(gpus=3), RunPaths(tmp_path / "run"))
+    assert make_launcher(here(gpus=2), RunPaths(tmp_path / "run")).slots == 2
 
 
 def test_without_gpus_to_hand_out_the_cores_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState as Verdict
-from sweep_builders import ended, study
+from sweep_builders import ended, study, trial_spec
 
 from sweep.search import sample_recipes
-from sweep.search.proposals import attributes, decode, distributions, identity, objective, verdict
+from sweep.search.proposals import attributes, decode, distributions, identity, objective, verdict, was_cut_short
 from sweep.search.samplers import GP_TRIALS, sampler_name
-from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel, WalltimeModels
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel, WalltimeModels, network_of
 
 BATCHES = [8, 64, 512]
 SPEC = study(
@@ -29,7 +29,7 @@ SPEC = study(
     },
 )
 MODEL = WalltimeModel(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
-MODELS = {"convnet": MODEL}
+MODELS = {network_of(SPEC.fixed): MODEL}
 LIMIT = 60.0
 
 
@@ -93,14 +93,14 @@ def test_there_is_no_recipe_if_not_even_one_epoch_fits() -> None:
 
 @given(st.floats(0, 1))
 def test_few_epochs_are_proposed_while_nothing_was_timed_of_the_network(share: float) -> None:
-    proposed = epochs(share, models={"mlp": MODEL})
+    proposed = epochs(share, models={network_of({"model": "mlp"}): MODEL})
     assert proposed is not None
     assert 1 <= proposed <= UNTIMED_EPOCHS
 
 
 def test_epochs_without_a_budget_are_searched_like_any_other_key() -> None:
     spec = study(space={"epochs": {"values": [10, 100]}})
-    assert decode(spec, {"epochs_rank": 1}, {None: MODEL}, 1.0) == {"epochs": 100}
+    assert decode(spec, {"epochs_rank": 1}, {network_of({}): MODEL}, 1.0) == {"epochs": 100}
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.4, 1.0])
@@ -140,6 +140,28 @@ def test_a_trial_that_was_measured_has_the_value_of_its_measurement(state: str) 
 
 def test_a_trial_that_measured_nothing_has_no_value() -> None:
     assert verdict(SPEC, ended(0, "deadline", None)) == (Verdict.FAIL, None)
+
+
+@pytest.mark.parametrize("state", ["completed", "deadline", "pruned", "diverged", "out_of_memory"])
+@pytest.mark.parametrize("accuracy", [0.89, None])
+def test_a_trial_of_a_shorter_limit_that_missed_the_target_has_no_value(
+    state: str, accuracy: float | None
+) -> None:
+    record = ended(0, state, accuracy, spec=trial_spec(limit_seconds=59.9))
+    assert was_cut_short(SPEC, record)
+    assert verdict(SPEC, record) == (Verdict.FAIL, None)
+
+
+def test_a_trial_that_reached_the_target_within_a_shorter_limit_has_its_value() -> None:
+    record = ended(0, "target", 0.9, 7.0, spec=trial_spec(limit_seconds=6.0))
+    assert not was_cut_short(SPEC, record)
+    assert verdict(SPEC, record) == (Verdict.COMPLETE, math.log(7.0))
+
+
+def test_a_trial_of_the_whole_limit_that_missed_the_target_has_its_value() -> None:
+    record = ended(0, "deadline", 0.5, spec=trial_spec(limit_seconds=60.0))
+    assert not was_cut_short(SPEC, record)
+    assert verdict(SPEC, record) == (Verdict.COMPLETE, objective(SPEC, 0.5, 10.0))
 
 
 def test_a_dashboard_shows_state_accuracy_and_seconds() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState as Verdict
-from sweep_builders import ended, here, study, trial_spec, written_run
+from sweep_builders import ended, here, job, study, trial_spec, write_job, written_run
 
 from sweep.driver import Driver
 from sweep.errors import RunFolderError
@@ -15,6 +15,7 @@ from sweep.launchers import make_launcher
 from sweep.records import TrialRecord
 from sweep.search import Search
 from sweep.search.storage import mend_journal
+from sweep.spec import StudySpec
 
 SPEC = study(sampler="random")
 Records = dict[int, TrialRecord]
@@ -192,10 +193,36 @@ def test_a_driver_that_dies_twice_before_the_first_trial_can_be_resumed(journal:
     assert asked(search).number == 1
 
 
-def test_a_storage_that_holds_the_trials_of_another_run_is_refused(journal: Path) -> None:
-    some_trials(journal)
-    with pytest.raises(RunFolderError, match="already holds a study 'toy' of 2 trials"):
-        Search(SPEC, journal).reconcile({})
+@pytest.fixture
+def shared(tmp_path: Path) -> StudySpec:
+    """A study in a database that other runs use as well."""
+    return SPEC.model_copy(update={"storage": f"sqlite:///{tmp_path / 'optuna.db'}"})
+
+
+@pytest.mark.parametrize("trials", [0, 2])
+def test_a_storage_that_holds_a_study_of_another_run_is_refused(
+    shared: StudySpec, journal: Path, trials: int
+) -> None:
+    search = Search(shared, journal, "first")
+    for _ in range(trials):
+        told(search)
+    with pytest.raises(
+        RunFolderError, match="already holds a study 'toy' of another run; give this study another"
+    ):
+        Search(shared, journal, "second")
+    assert len(Search(shared, journal, "first").study.get_trials()) == trials
+
+
+def test_runs_of_other_names_share_a_storage(shared: StudySpec, journal: Path) -> None:
+    told(Search(shared, journal, "first"))
+    other = Search(shared.model_copy(update={"name": "other"}), journal, "second")
+    assert contents(other) == []
+
+
+def test_a_run_opens_its_own_study_again(shared: StudySpec, journal: Path) -> None:
+    search = Search(shared, journal, "first")
+    told(search)
+    assert contents(Search(shared, journal, "first")) == contents(search) != []
 
 
 def test_a_storage_at_a_url_is_used_instead_of_the_journal(tmp_path: Path, journal: Path) -> None:
@@ -205,3 +232,13 @@ def test_a_storage_at_a_url_is_used_instead_of_the_journal(tmp_path: Path, journ
     assert contents(Search(spec, journal)) == contents(search)
     assert contents(search)[0][:2] == (record.number, Verdict.COMPLETE)
     assert not journal.exists()
+
+
+def test_a_driver_goes_on_though_the_folder_of_a_trial_in_flight_is_gone(tmp_path: Path) -> None:
+    paths = written_run(tmp_path, SPEC, [ended(0)])
+    write_job(paths, job(1))  # of which no trial is there
+    search = Search(SPEC, paths.journal)
+    driver = Driver(paths, SPEC, search, make_launcher(here(), paths), EventLog(paths.events))
+    driver.adopt()
+    driver.collect()
+    assert driver.bundles_in_flight() == {}

@@ -70,7 +70,7 @@ def test_an_unknown_key_is_named_with_the_keys_allowed_there(change: str, key: s
         ("space={}", "space: Dictionary should have at least 1 item after validation, not 0; got {}"),
         ("space.lr_scale={low=2,high=1}", "space.lr_scale: low must be below high; got low = 2, high = 1"),
         ("space.lr_scale={low=2}", "space.lr_scale.high: is missing"),
-        ("fixed.epochs=3", "epochs is in both [fixed] and [space]"),
+        ("space.dataset={choices=['digits']}", "dataset is in both [fixed] and [space]"),
         ("space.lr={up_to=3}", "space.lr: up_to is for epochs only"),
     ],
 )
@@ -157,17 +157,18 @@ def test_several_values_that_the_trainer_refuses_are_told_at_once() -> None:
 
 
 def test_mistakes_between_the_tables_are_told_at_once() -> None:
-    lines = mistakes("fixed.epochs=3", "space.lr={up_to=3}", "fixed.colour='red'")
+    lines = mistakes("space.dataset={choices=['digits']}", "space.lr={up_to=3}", "fixed.colour='red'")
     assert len(lines) == 3
 
 
 def test_mistakes_of_fields_between_tables_and_of_values_are_told_at_once() -> None:
-    lines = mistakes("goal='fun'", "limits.trials=0", "space.lr_scale={low=2,high=1}", "fixed.epochs=3")
+    both = "space.dataset={choices=['digits']}"
+    lines = mistakes("goal='fun'", "limits.trials=0", "space.lr_scale={low=2,high=1}", both)
     assert lines == [
         "goal: Input should be 'speed' or 'accuracy'; got 'fun'",
         "limits.trials: Input should be greater than or equal to 1; got 0",
         "space.lr_scale: low must be below high; got low = 2, high = 1",
-        "epochs is in both [fixed] and [space]",
+        "dataset is in both [fixed] and [space]",
     ]
     assert [line.partition(":")[0] for line in mistakes("seed=-1", "fixed.momentum=7", "space={}")] == [
         "seed",

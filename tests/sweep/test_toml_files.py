@@ -154,6 +154,24 @@ def test_the_last_change_of_a_key_counts(tmp_path: Path) -> None:
     assert load_study("mine.toml", parse_changes(["seed=1", "seed=2"])).seed == 2
 
 
+def test_a_key_that_is_fixed_by_a_change_is_no_longer_searched(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(STUDY + "y = { values = [1, 2] }\n")
+    spec = load_study("mine.toml", {"fixed.x": 0.25})
+    assert (spec.fixed, list(spec.space)) == ({"x": 0.25}, ["y"])
+
+
+def test_a_file_that_fixes_and_searches_a_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(STUDY + "[fixed]\nx = 0.25\n")
+    with pytest.raises(StudyFileError, match=r"x is in both \[fixed\] and \[space\]"):
+        load_study("mine.toml")
+
+
+def test_a_study_whose_only_key_is_fixed_searches_nothing_and_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text(STUDY)
+    with pytest.raises(StudyFileError, match=r"space: .* at least 1 item"):
+        load_study("mine.toml", {"fixed.x": 0.25})
+
+
 def test_changes_after_profile_are_for_the_profile() -> None:
     changes = {"limits.trials": 3, "profile.slots": 2, "profile.env.A": "1", "name": "profiles"}
     assert split_changes(changes) == (

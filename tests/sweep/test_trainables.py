@@ -62,10 +62,7 @@ def test_a_module_that_lacks_a_package_is_told_with_the_package(written: Written
         "def train(config, context:",
         "1 / 0",
         "undefined_name",
-        pytest.param(
-            "raise SystemExit(0)",
-            marks=pytest.mark.xfail(strict=True, raises=SystemExit, reason="a script's exit ends the command"),
-        ),
+        "raise SystemExit(0)",
     ],
 )
 def test_a_module_that_cannot_be_run_is_told_with_its_name(written: Written, text: str) -> None:
@@ -165,7 +162,6 @@ def test_an_annotation_of_the_context_that_only_a_type_checker_sees_leaves_the_c
     assert config_class(name) is TrainConfig
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="only functions can be asked for their annotations")
 @pytest.mark.parametrize("made", ["functools.partial(with_scale, 2)", "Trainer()"])
 def test_anything_that_can_be_called_takes_recipes_as_they_are(written: Written, made: str) -> None:
     name = written(
@@ -247,14 +243,12 @@ def test_a_class_that_takes_any_keyword_may_get_any_key(written: Written) -> Non
     assert build_config(config, {"depth": 1, "width": 3}).keys == {"width": 3}
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="a class written in C may have no signature to ask")
 def test_a_class_that_does_not_tell_its_parameters_may_get_any_key(written: Written) -> None:
     name = written("from types import SimpleNamespace\ndef train(config: SimpleNamespace, context): ...")
     keys = recipe_keys(config_class(name))
     assert keys is None or "width" in keys
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="a function written in C may have no signature to ask")
 def test_a_function_that_does_not_tell_its_parameters_is_refused() -> None:
     with pytest.raises(StudyFileError, match=r"got 'math:hypot'"):
         load_function("math:hypot")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sweep_builders import ended, epoch, running, waiting
 
-from sweep.walltime import MARGIN, Timing, WalltimeModel, batch_size_of, fit, fit_all, timing
+from sweep.walltime import MARGIN, Timing, WalltimeModel, batch_size_of, fit, fit_all, network_of, timing
 
 seconds = st.floats(1e-3, 1e4)
 batches = st.integers(1, 5000).map(float)
@@ -65,8 +66,30 @@ def test_nine_of_ten_seen_epochs_are_within_the_margin(seen: list[Timing]) -> No
 
 
 @given(seen_timings)
-def test_the_slowest_start_is_reckoned_with(seen: list[Timing]) -> None:
-    assert fit(seen).startup_seconds == max(one.startup_seconds for one in seen)
+def test_a_start_takes_as_long_as_the_median_start(seen: list[Timing]) -> None:
+    assert fit(seen).startup_seconds == median(one.startup_seconds for one in seen)
+
+
+def test_one_slow_start_does_not_make_every_trial_shorter() -> None:
+    usual = paces(3.0, 200.0)
+    slow = [*usual, replace(usual[0], startup_seconds=600.0)]
+    assert fit(slow).startup_seconds == 2.0
+    assert fit(slow).fitting_epochs(64, 60.0) == fit(usual).fitting_epochs(64, 60.0) > 0
+
+
+lone_timings = st.lists(
+    st.builds(Timing, batches, seconds, st.floats(0, 100), epochs=st.just(1)), min_size=1, max_size=20
+)
+
+
+@given(seen_timings, lone_timings)
+def test_lone_epochs_count_for_nothing_once_others_were_timed(seen: list[Timing], lone: list[Timing]) -> None:
+    assert fit([*lone, *seen]) == fit([*seen, *lone]) == fit(seen)
+
+
+def test_lone_epochs_are_learned_from_while_there_is_nothing_else() -> None:
+    lone = [replace(one, epochs=1) for one in paces(3.0, 200.0)]
+    assert fit(lone) == fit(paces(3.0, 200.0))
 
 
 @given(seconds, st.floats(0, 1), batches, batches)
@@ -112,13 +135,14 @@ def test_more_epochs_take_longer(seen: list[Timing], batch: float, epochs: int) 
 def test_the_pace_of_a_trial_is_the_median_of_its_epochs() -> None:
     walls = [7.0, 9.0, 11.0, 40.0, 42.0]
     record = running(0, *(epoch(number, wall) for number, wall in enumerate(walls, 1)), recipe={"batch_size": 32})
-    assert timing(record) == Timing(32.0, 2.0, 5.0)
+    assert timing(record) == Timing(32.0, 2.0, 5.0, epochs=5)
 
 
 def test_a_trial_of_one_epoch_is_timed_by_its_training() -> None:
     seen = timing(running(0, epoch(1, 10.0), recipe={"batch_size": 32}))
     assert seen.epoch_seconds + seen.startup_seconds == pytest.approx(10.0)
     assert seen.epoch_seconds == pytest.approx(9.0)
+    assert seen.epochs == 1
 
 
 def test_trials_that_ended_are_timed_as_those_that_run() -> None:
@@ -134,14 +158,22 @@ def test_a_network_is_timed_by_its_own_trials_alone() -> None:
         running(4, recipe={"model": "vit", "batch_size": 64}),
     ]
     models = fit_all(records)
-    assert {network: model.lone_batch for network, model in models.items()} == {"convnet": 8, "mlp": 64, None: 64}
-    assert [models[network].epoch_seconds(64) for network in ("convnet", "mlp", None)] == [20, 2, 5]
+    found = {record.number: models.get(network_of(record.spec.recipe)) for record in records}
+    assert {number: model and model.lone_batch for number, model in found.items()} == {1: 8, 2: 64, 3: 64, 4: None}
+    assert [model and model.epoch_seconds(64) for model in found.values()] == [20, 2, 5, None]
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="timings are kept by a key that is no list")
+@pytest.mark.parametrize("other", ["mlp", 1, "1", True, [64, 32], [32, 64], {"layers": 2}, None])
+def test_networks_are_told_apart_whatever_names_them(other: object) -> None:
+    assert network_of({"model": other, "batch_size": 8}) == network_of({"model": other})
+    assert network_of({"model": other}) != network_of({"model": "convnet"})
+    others = [value for value in ("mlp", 1, "1", True, [64, 32], [32, 64], None) if repr(value) != repr(other)]
+    assert network_of({"model": other}) not in [network_of({"model": value}) for value in others]
+
+
 def test_a_network_that_is_a_list_of_its_layers_is_timed() -> None:
     records = [running(0, epoch(1, 4.0), epoch(2, 6.0), recipe={"model": [64, 32]})]
-    (model,) = fit_all(records).values()
+    model = fit_all(records)[network_of({"model": [64, 32]})]
     assert model.epoch_seconds(1) == 2
 
 

@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -14,11 +15,11 @@ from typing import Any
 import pytest
 from sweep_builders import epoch, outcome, trial_spec, waiting, write_trial
 
-from sweep.files import append_line, publish, to_json
-from sweep.history import read_outcome, read_progress
+from sweep.files import append_line, publish, read_lines, to_json
+from sweep.history import read_outcome, read_progress, used_seconds
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import TrialRecord, TrialState, as_json
-from sweep.worker import InterruptFlag, TrialContext, run_trial
+from sweep.worker import InterruptFlag, TrialContext, preload, run_trial
 from trainer.context import StopReason
 
 
@@ -70,6 +71,8 @@ def test_a_trial_is_claimed_by_the_process_that_runs_it(trial: TrialPaths, inter
     run_trial(trial, 2, interrupt)
     claimed = json.loads(trial.claim(2).read_text())
     assert (claimed["attempt"], claimed["pid"]) == (2, os.getpid())
+    assert 0 < claimed["monotonic"] <= time.monotonic()
+    assert 0 < claimed["claimed_at"] <= time.time()
 
 
 def test_an_attempt_that_somebody_claimed_is_left_to_them(trial: TrialPaths, interrupt: InterruptFlag) -> None:
@@ -79,12 +82,14 @@ def test_an_attempt_that_somebody_claimed_is_left_to_them(trial: TrialPaths, int
     assert not trial.progress.exists()
 
 
-def test_an_attempt_that_the_site_requeued_is_run_again(
+def test_an_attempt_that_the_site_requeued_is_not_run_again(
     trial: TrialPaths, interrupt: InterruptFlag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish(trial.claim(1), "{}")
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     run_trial(trial, 1, interrupt)
+    assert read_outcome(trial) is None
+    run_trial(trial, 2, interrupt)
     assert read_outcome(trial) is not None
 
 
@@ -108,6 +113,9 @@ def test_a_trial_that_is_told_to_leave_has_no_result_yet(trial: TrialPaths, inte
     run_trial(trial, 1, interrupt)
     assert read_outcome(trial) is None
     assert len(read_progress(trial.progress)) == 1
+    *_, last = read_lines(trial.progress)
+    assert list(last) == ["left_after_seconds"]
+    assert used_seconds(trial) == last["left_after_seconds"] > 0
 
 
 def test_a_trial_whose_stop_file_is_there_is_pruned(trial: TrialPaths, interrupt: InterruptFlag) -> None:
@@ -124,6 +132,11 @@ def test_a_trial_whose_stop_file_is_there_is_pruned(trial: TrialPaths, interrupt
         ("raise ValueError('no such layer')", TrialState.FAILED, "ValueError: no such layer"),
         ("raise MemoryError", TrialState.OUT_OF_MEMORY, "MemoryError"),
         ("raise type('OutOfMemoryError', (RuntimeError,), {})('GPU')", TrialState.OUT_OF_MEMORY, "GPU"),
+        (
+            'raise RuntimeError("DefaultCPUAllocator: can\'t allocate memory")',
+            TrialState.OUT_OF_MEMORY,
+            "DefaultCPUAllocator",
+        ),
         ("return config['missing']", TrialState.FAILED, "KeyError: 'missing'"),
     ],
 )
@@ -147,10 +160,9 @@ def test_an_exception_is_the_outcome_of_a_trial(
         "return dataclasses.replace(RESULT, ended='done')",
         "raise SystemExit(2)",
         "raise SystemExit",
-        pytest.param(
-            "return dataclasses.replace(RESULT, accuracy='high')",
-            marks=pytest.mark.xfail(strict=True, reason="published as it is: the driver dies of it, each time"),
-        ),
+        "return dataclasses.replace(RESULT, accuracy='high')",
+        "return dataclasses.replace(RESULT, epochs=None)",
+        "return dataclasses.replace(RESULT, train_seconds=None)",
     ],
 )
 def test_a_function_that_leaves_no_usable_result_has_failed(
@@ -184,6 +196,46 @@ def test_time_that_earlier_attempts_used_is_taken_from_the_limit(
     assert began + 15.0 <= deadline <= time.monotonic() + 15.0
 
 
+def test_time_until_an_attempt_left_in_order_is_taken_from_the_limit_of_the_next(
+    trial: TrialPaths, interrupt: InterruptFlag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    append_line(trial.progress, as_json(epoch(1, 10.0)))
+    append_line(trial.progress, {"left_after_seconds": 45.0})  # of the 60 seconds
+    seen: list[float] = []
+    monkeypatch.setattr("sleepers.sleep", lambda config, context: seen.append(context.deadline) or interrupted())
+    began = time.monotonic()
+    run_trial(trial, 2, interrupt)
+    (deadline,) = seen
+    assert began + 15.0 <= deadline <= time.monotonic() + 15.0
+    assert 45.0 <= used_seconds(trial) <= 45.0 + time.monotonic() - began
+
+
+def test_a_failure_keeps_the_epochs_that_were_finished(tmp_path: Path, interrupt: InterruptFlag) -> None:
+    body = (
+        "[context.report(EpochReport(n, 5, 1.0, 1.0, 0.5, 0.1, 2.0 * n, 1.0)) for n in (1, 2)];"
+        " raise ValueError('the third epoch')"
+    )
+    trial = trained_by(tmp_path, body, "fails_after_two")
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert (result.state, result.epochs, result.train_seconds) == (TrialState.FAILED, 2, 4.0)
+    assert result.wall_seconds >= read_progress(trial.progress)[-1].wall_seconds
+    assert len(read_progress(trial.progress)) == 2
+
+
+def test_a_trainer_that_cannot_be_imported_is_no_trouble_before_its_trial(
+    tmp_path: Path, interrupt: InterruptFlag
+) -> None:
+    trial = written(tmp_path, trainer="a_module_that_nobody_has:train")
+    preload(trial)
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert result.state == TrialState.FAILED
+    assert "a_module_that_nobody_has" in result.detail
+
+
 def interrupted() -> Any:
     from trainer import Ended, TrainResult
 
@@ -191,7 +243,7 @@ def interrupted() -> Any:
 
 
 def context_of(trial: TrialPaths, interrupt: InterruptFlag, stop_at: float | None = 0.9) -> TrialContext:
-    return TrialContext(trial, waiting(0, stop_at=stop_at).spec, 0.0, interrupt)
+    return TrialContext(trial, waiting(0, stop_at=stop_at).spec, interrupt)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +264,23 @@ def test_a_report_is_answered_at_the_target(
 ) -> None:
     context = context_of(trial, interrupt, stop_at)
     assert context.report(epoch(1, 5.0, accuracy)) == answer
-    assert read_progress(trial.progress) == (epoch(1, 5.0, accuracy),)
+    (written_down,) = read_progress(trial.progress)
+    assert replace(written_down, wall_seconds=5.0) == epoch(1, 5.0, accuracy)
+
+
+def test_the_wall_seconds_of_a_report_and_of_an_outcome_are_those_of_the_worker(
+    tmp_path: Path, interrupt: InterruptFlag
+) -> None:
+    body = "context.report(EpochReport(1, 1, 1.0, 1.0, 0.5, 0.1, 1.0, 1e9)); return RESULT"
+    trial = trained_by(tmp_path, body, "tells_its_own_time")
+    append_line(trial.progress, {"left_after_seconds": 20.0})
+    began = time.monotonic()
+    run_trial(trial, 2, interrupt)
+    (report,) = read_progress(trial.progress)
+    result = read_outcome(trial)
+    assert result is not None
+    assert 20.0 <= report.wall_seconds <= result.wall_seconds <= 20.0 + time.monotonic() - began
+    assert (report.train_seconds, result.train_seconds) == (1.0, 1.0)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR2])

@@ -291,6 +291,20 @@ def test_a_run_interrupted_again_and_again_ends_with_the_same_weights(tmp_path, 
     assert same(weights(tmp_path), weights(uninterrupted("nesterov")[0]))
 
 
+def test_an_epoch_is_reported_before_its_checkpoint_is_saved(tmp_path):
+    class DiesAtReport(ScriptedContext):
+        def report(self, epoch):
+            super().report(epoch)
+            raise RuntimeError("the process dies here")
+
+    with pytest.raises(RuntimeError, match="the process dies here"):
+        train(half(optimizer="adam"), first := DiesAtReport(tmp_path))
+    train(half(optimizer="adam"), second := ScriptedContext(tmp_path))
+
+    assert [report.epoch for report in first.reports] == [1]
+    assert [report.epoch for report in second.reports] == [1, 2]  # one is told twice, none is missed
+
+
 def test_a_run_that_dies_goes_on_from_its_last_epoch(tmp_path, uninterrupted):
     with pytest.raises(RuntimeError, match="the process dies here"):
         train(half(optimizer="adam"), ScriptedContext(tmp_path, crash_at_check=20))
