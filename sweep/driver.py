@@ -6,17 +6,17 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 
 from sweep import files
 from sweep.errors import BreakerError, RunFolderError
 from sweep.events import EventLog, driven_seconds
 from sweep.history import first_claim, last_sign, load_jobs, load_trials, refresh, used_seconds
 from sweep.launchers import Launcher
-from sweep.ledger import balance
+from sweep.ledger import allowance, balance
 from sweep.paths import RunPaths
 from sweep.records import (
     Bundle,
+    Ending,
     Job,
     JobEnd,
     JobState,
@@ -32,17 +32,6 @@ from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
 from sweep.walltime import batch_size_of, fit_all, network_of
 
 BREAKER_FAILURES = 5  # in a row, before anything else is submitted
-LEAST_SHARE = 0.1  # of the trial limit: a shorter rest of a budget is not worth a trial
-
-
-class Ending(StrEnum):
-    """Why a study is over, or rests."""
-
-    TRIALS = "all trials are done"
-    GPU_HOURS = "the GPU-hours are spent"
-    WALLTIME = "the walltime is over"
-    SPACE = "no new recipe that fits the limit is left"
-    STOPPED = "stopped on request"
 
 
 class Driver:
@@ -59,7 +48,7 @@ class Driver:
         self.no_more: Ending | None = None  # why no new trial is proposed
         self.failures_in_a_row = self.false_starts_in_a_row = 0
         self.breaker: BreakerError | None = None
-        self.exhausted: tuple[int, Ending] | None = None  # jobs in flight when the search found nothing new
+        self.exhausted_at: int | None = None  # jobs in flight when the search found nothing new
 
     def run(self, poll_seconds: float, on_step: Callable[[Driver], None]) -> Ending:
         """Drive until the study is over.
@@ -227,10 +216,11 @@ class Driver:
     def refill(self) -> None:
         """Fill the launcher: trials that wait for another attempt first, then new ones."""
         while len(self.bundles_in_flight()) < self.places():
-            record = self.next_trial()
-            if record is None:
+            choice = self.next_trial()
+            if isinstance(choice, Ending):
+                self.no_more = choice
                 return
-            self.launch(record)
+            self.launch(choice)
 
     def places(self) -> int:
         """How many jobs to have in flight: none waits for a slot if the walltime may be over before its turn."""
@@ -243,50 +233,37 @@ class Driver:
         walltime = self.spec.limits.walltime
         return None if walltime is None else walltime - self.elapsed_seconds()
 
-    def next_trial(self) -> TrialRecord | None:
-        """The trial to launch now, or None; `no_more` then says why unless it pays to wait."""
-        self.no_more = None
-        waiting = [record for record in self.trials.values() if record.state == TrialState.QUEUED]
-        waiting = [record for record in waiting if not record.in_flight]
-        if not waiting and len(self.trials) >= self.spec.limits.trials:
-            self.no_more = Ending.TRIALS
-            return None
+    def next_trial(self) -> TrialRecord | Ending:
+        """The trial to launch now, or why there is none; with jobs in flight that may still change."""
+        waiting = [
+            record for record in self.trials.values() if record.state == TrialState.QUEUED and not record.in_flight
+        ]
+        ledger = balance(self.jobs.values(), self.spec.limits.gpu_hours)
         for record in waiting:  # its limit is written down and stays
             left = max(0.0, record.spec.limit_seconds - used_seconds(self.paths.trial(record.number)))
-            if self.affordable_seconds(left) == left:
+            room = allowance(left, ledger, self.walltime_left())
+            if room.seconds == left:
                 return record
-        limit = None if waiting else self.affordable_seconds(self.spec.limits.trial)
-        return None if limit is None else self.propose(limit)
+        if waiting:
+            return room.cut_by or Ending.GPU_HOURS
+        if len(self.trials) >= self.spec.limits.trials:
+            return Ending.TRIALS
+        room = allowance(self.spec.limits.trial, ledger, self.walltime_left())
+        if room.seconds is None:
+            return room.cut_by or Ending.GPU_HOURS
+        return self.propose(room.seconds, room.cut_by)
 
-    def affordable_seconds(self, wanted: float) -> float | None:
-        """The limit that the study's budgets leave to one more trial; None for none, now or at all."""
-        limit, limits = wanted, self.spec.limits
-        ledger = balance(self.jobs.values(), limits.gpu_hours)
-        if not ledger.admits(limit + JOB_OVERHEAD_SECONDS):
-            if ledger.committed_seconds > 0:
-                self.no_more = Ending.GPU_HOURS
-                return None  # jobs in flight may turn out cheaper than their requests
-            limit = (ledger.budget_seconds or 0.0) - ledger.spent_seconds - JOB_OVERHEAD_SECONDS
-            self.no_more = Ending.GPU_HOURS
-        left = self.walltime_left()
-        if left is not None and left - JOB_OVERHEAD_SECONDS < limit:
-            limit = left - JOB_OVERHEAD_SECONDS
-            self.no_more = Ending.WALLTIME
-        return limit if limit >= LEAST_SHARE * wanted else None
-
-    def propose(self, limit_seconds: float) -> TrialRecord | None:
-        """Ask for a trial and write it down before anything runs."""
-        if self.exhausted and self.exhausted[0] == len(self.bundles_in_flight()):
-            self.no_more = self.exhausted[1]  # nothing has ended since, so asking again would find nothing new
-            return None
-        ending, self.no_more = self.no_more, None
+    def propose(self, limit_seconds: float, cut_by: Ending | None) -> TrialRecord | Ending:
+        """Ask for a trial and write it down before anything runs; `cut_by` says what shortened its limit."""
+        in_flight = len(self.bundles_in_flight())
+        if self.exhausted_at == in_flight:  # nothing has ended since, so asking again would find nothing new
+            return cut_by or Ending.SPACE
         models = fit_all(self.trials.values())
         try:
             number, params, recipe = self.search.ask(models, limit_seconds)
         except SpaceExhaustedError:
-            self.no_more = ending or Ending.SPACE
-            self.exhausted = (len(self.bundles_in_flight()), self.no_more)
-            return None
+            self.exhausted_at = in_flight
+            return cut_by or Ending.SPACE
         model = models.get(network_of(recipe))
         predicted = None
         if model is not None and isinstance(recipe.get("epochs"), int):

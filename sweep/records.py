@@ -59,6 +59,16 @@ class JobState(StrEnum):
         return self in (JobState.PENDING, JobState.RUNNING)
 
 
+class Ending(StrEnum):
+    """Why a study is over, or rests."""
+
+    TRIALS = "all trials are done"
+    GPU_HOURS = "the GPU-hours are spent"
+    WALLTIME = "the walltime is over"
+    SPACE = "no new recipe that fits the limit is left"
+    STOPPED = "stopped on request"
+
+
 @dataclass(frozen=True)
 class TrialSpec:
     """A proposed trial: everything that the worker needs, and what Optuna needs to hear of it again."""

@@ -17,14 +17,14 @@ from sweep.ledger import Ledger, balance
 from sweep.lock import DriverLock
 from sweep.paths import RunPaths
 from sweep.profile import Profile
-from sweep.records import Job, TrialRecord
+from sweep.records import Ending, Job, TrialRecord
 from sweep.spec import StudySpec, corners
 from sweep.toml_files import NONE, Changes
 from sweep.trainables import OURS, config_class
 from trainer.sources import data_root
 
 if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
-    from sweep.driver import Driver, Ending
+    from sweep.driver import Driver
 
 RUNS = "runs"
 

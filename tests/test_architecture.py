@@ -29,7 +29,8 @@ LAYERS = {
     "sweep": [
         {"sweep.errors", "sweep.durations", "sweep.files", "sweep.paths", "sweep.slots", "sweep.profile"},
         {"sweep.records", "sweep.space", "sweep.trainables", "sweep.events", "sweep.lock"},
-        {"sweep.spec", "sweep.history", "sweep.ledger", "sweep.walltime"},
+        {"sweep.spec", "sweep.history", "sweep.walltime"},
+        {"sweep.ledger"},
         {"sweep.toml_files", "sweep.summary", "sweep.worker"},
         {"sweep.search", "sweep.launchers", "sweep.view"},
         {"sweep.driver", "sweep.plan"},

@@ -118,8 +118,8 @@ def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str,
             start_new_session=True,
             pass_fds=[lock.fileno()],
         )
+        shell.wait()  # at once: it leaves the command in the background
         lock.write(f"{shell.pid}\n")  # leads the process group that `cancel` signals
-    shell.wait()
 
 
 def is_locked(path: Path) -> bool:
