@@ -147,7 +147,8 @@ class Driver:
         """Have the next step stop the drive, once what it collects is settled."""
         self.breaker = BreakerError(
             f"{what}\nNothing more is submitted; see `sweep logs {number} --study {self.spec.name}`, "
-            f"mend the cause and go on with `sweep resume {self.spec.name}`"
+            f"mend the cause and go on with `sweep resume {self.spec.name}`; failed trials are counted, so add "
+            "`--set limits.trials=...` to have as many again"
         )
 
     def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:

@@ -88,7 +88,10 @@ def fastest_text(summary: Summary) -> str:
 def _running_table(running: list[TrialRecord]) -> Table:
     table = Table(box=None, padding=(0, 2), header_style="dim")
     for heading in ("trial", "epoch", "accuracy", "seconds", "recipe"):
-        table.add_column(heading, justify="left" if heading == "recipe" else "right", no_wrap=True)
+        words = heading == "recipe"  # the one column that may be cut on a narrow terminal
+        table.add_column(
+            heading, justify="left" if words else "right", no_wrap=True, min_width=None if words else len(heading)
+        )
     for record in running:
         last = record.epochs[-1] if record.epochs else None
         table.add_row(
@@ -143,14 +146,13 @@ class LiveView:
         return time.monotonic() >= self.next_draw
 
     def update(self, summary: Summary, trials: dict[int, TrialRecord], driver: str) -> None:
-        """Redraw the panel, or print a line for each trial that ended since the last call."""
+        """Print a line for each trial that ended since the last call; on a terminal, redraw the panel below."""
         self.next_draw = time.monotonic() + REDRAW_SECONDS
-        if self.live:
-            running = [record for record in trials.values() if record.state == TrialState.RUNNING]
-            self.live.update(render(summary, running, driver), refresh=True)
-            return
         final = {number for number, record in trials.items() if record.state.is_final}
         for number in sorted(final - self.printed) if self.printed is not None else ():
             line = f"[{summary.done}/{summary.trials_wanted}] {trial_line(trials[number])}"
             self.console.print(line, markup=False, emoji=False, soft_wrap=True)
         self.printed = final
+        if self.live:
+            running = [record for record in trials.values() if record.state == TrialState.RUNNING]
+            self.live.update(render(summary, running, driver), refresh=True)

@@ -109,6 +109,8 @@ def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag) -> None
     try:
         config = build_config(config_class(spec.trainer), spec.recipe)
         result = load_function(spec.trainer)(config, context)
+        if not isinstance(result, TrainResult):
+            raise TypeError(f"{spec.trainer} must return a TrainResult; got {type(result).__name__}")
         if result.ended == Ended.INTERRUPTED:
             append_line(files.progress, {"left_after_seconds": context.wall_seconds()})
             return
@@ -160,6 +162,8 @@ def outcome_of(result: TrainResult, attempt: int) -> Outcome:
         value = getattr(result, name)
         if not isinstance(value, int | float) and not (value is None and name.endswith("accuracy")):
             raise TypeError(f"TrainResult.{name} must be a number; got {value!r}")
+        if name.endswith("accuracy") and value is not None and not 0 <= value <= 1:
+            raise ValueError(f"TrainResult.{name} must be in [0, 1]; got {value!r}")
     return Outcome(
         state=TrialState(result.ended.value),
         attempt=attempt,

@@ -64,7 +64,11 @@ class Search:
         ]
         for number in abandoned:
             self.study.tell(number, state=optuna.trial.TrialState.FAIL)
-        whole = [record for record in records.values() if not was_cut_short(self.spec, record)]
+        whole = [
+            record
+            for record in records.values()
+            if not record.state.is_failure and not was_cut_short(self.spec, record)
+        ]
         self.seen = {identity(self.spec, record.spec.recipe) for record in whole}
         return abandoned
 

@@ -175,13 +175,26 @@ def test_a_function_that_leaves_no_usable_result_has_failed(
     assert result.state == TrialState.FAILED
 
 
-def test_numbers_that_are_not_finite_are_published_as_unknown(tmp_path: Path, interrupt: InterruptFlag) -> None:
-    body = "return dataclasses.replace(RESULT, accuracy=float('nan'), metrics={'loss': float('inf')})"
+@pytest.mark.parametrize("accuracy", ["93.0", "-0.1", "float('nan')"])
+def test_an_accuracy_that_is_no_share_is_a_failure_that_says_so(
+    tmp_path: Path, interrupt: InterruptFlag, accuracy: str
+) -> None:
+    body = f"return dataclasses.replace(RESULT, accuracy={accuracy})"
+    trial = trained_by(tmp_path, body, f"percent_{abs(hash(body))}")
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert result.state == TrialState.FAILED
+    assert "accuracy must be in [0, 1]" in result.detail
+
+
+def test_metrics_that_are_not_finite_are_published_as_unknown(tmp_path: Path, interrupt: InterruptFlag) -> None:
+    body = "return dataclasses.replace(RESULT, accuracy=0.5, metrics={'loss': float('inf')})"
     trial = trained_by(tmp_path, body, "not_finite")
     run_trial(trial, 1, interrupt)
     result = read_outcome(trial)
     assert result is not None
-    assert (result.accuracy, result.metrics) == (None, {"loss": None})
+    assert (result.accuracy, result.metrics) == (0.5, {"loss": None})
 
 
 def test_time_that_earlier_attempts_used_is_taken_from_the_limit(
