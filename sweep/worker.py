@@ -82,9 +82,19 @@ class TrialContext:
         """
         append_line(self._files.progress, as_json(replace(epoch, wall_seconds=self.wall_seconds())))
         accuracy, stop_at = epoch.validation_accuracy, self._spec.stop_at
+        measured = "" if accuracy is None else f"  validation {accuracy:.2%}"
+        print(
+            f"trial {self._spec.number}  epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.train_loss:.3f}{measured}"
+            f"  {epoch.train_seconds:.1f} s",
+            flush=True,
+        )
         if stop_at is not None and accuracy is not None and accuracy >= stop_at:
             return StopReason.TARGET
         return self.stop_requested()
+
+    def running_loss(self, epoch: int, step: int, loss: float) -> None:
+        """Into the job's log."""
+        print(f"trial {self._spec.number}  epoch {epoch}  step {step:,}  loss {loss:.3f}", flush=True)
 
     def wall_seconds(self) -> float:
         """Walltime of the trial, earlier attempts included."""

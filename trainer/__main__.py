@@ -45,6 +45,9 @@ class ShellContext:
         reached = self.stop_at is not None and accuracy is not None and accuracy >= self.stop_at
         return StopReason.TARGET if reached else None
 
+    def running_loss(self, epoch: int, step: int, loss: float) -> None:
+        self.bar.console.print(f"  epoch {epoch}  step {step:6,}  loss {loss:.3f}")
+
     def stop_requested(self) -> StopReason | None:
         return StopReason.INTERRUPTED if self.interrupted else None
 

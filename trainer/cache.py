@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,19 +40,21 @@ def cache_root() -> Path:
     return Path(os.environ.get("SWEEP_CACHE_DIR", default)).expanduser()
 
 
-def prepare(dataset: str, data_dir: str = "") -> DatasetInfo:
+def prepare(dataset: str, data_dir: str = "", image_size: int | None = None) -> DatasetInfo:
     """Make sure that the data set is decoded and cached; cheap when it is.
 
     Raises:
         DataError: the data set is missing, unreadable, or the cache cannot be written.
     """
-    info, _ = open_cached(dataset, data_dir)
+    info, _ = open_cached(dataset, data_dir, image_size)
     return info
 
 
-def open_cached(dataset: str, data_dir: str = "") -> tuple[DatasetInfo, dict[str, NDArray[Any]]]:
+def open_cached(
+    dataset: str, data_dir: str = "", image_size: int | None = None
+) -> tuple[DatasetInfo, dict[str, NDArray[Any]]]:
     """The data set's description and its arrays, memory-mapped copy-on-write."""
-    source = find_source(dataset, data_dir)
+    source = find_source(dataset, data_dir, image_size)
     folder = cache_root() / f"{source.name}-{source.fingerprint}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -67,12 +70,14 @@ def open_cached(dataset: str, data_dir: str = "") -> tuple[DatasetInfo, dict[str
 
 
 def _load(folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]] | None:
-    """The cache entry, or None if there is none or a file has not the size it was written with."""
+    """The cache entry, or None if there is none or a file has not the size and the bytes it was written with."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
         if any((folder / f"{name}.npy").stat().st_size != size for name, size in meta["sizes"].items()):
             return None
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
+        if any(zlib.crc32(arrays[name].data) != checksum for name, checksum in meta["checksums"].items()):
+            return None
     except (FileNotFoundError, ValueError, KeyError):
         return None
     shape = arrays["train_images"].shape
@@ -92,16 +97,20 @@ def _build(source: Source, folder: Path) -> tuple[DatasetInfo, dict[str, NDArray
     """Decode into a temporary folder and rename it, so that a reader never sees half an entry."""
     decoded: Decoded = source.decode()
     scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    written: dict[str, NDArray[Any]] = {}
     try:
         for part, arrays in (("train", decoded.train), ("test", decoded.test)):
-            np.save(scratch / f"{part}_images.npy", np.ascontiguousarray(arrays.images))
-            np.save(scratch / f"{part}_labels.npy", arrays.labels)
+            written[f"{part}_images"] = np.ascontiguousarray(arrays.images)
+            written[f"{part}_labels"] = arrays.labels
+        for name, array in written.items():
+            np.save(scratch / f"{name}.npy", array)
         meta = {
             "name": source.name,
             "classes": decoded.classes,
             "mean": decoded.mean,
             "std": decoded.std,
             "sizes": {name: (scratch / f"{name}.npy").stat().st_size for name in ARRAYS},
+            "checksums": {name: zlib.crc32(array.data) for name, array in written.items()},
         }
         (scratch / "meta.json").write_text(json.dumps(meta))
         shutil.rmtree(folder, ignore_errors=True)  # a damaged entry

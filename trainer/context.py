@@ -44,6 +44,9 @@ class EpochReport:
     lr: float  # at the epoch's last step
     train_seconds: float  # between device synchronisations; no evaluation, no loading
     wall_seconds: float  # everything since the run began
+    train_accuracy: float | None = None  # on the epoch's batches, while the weights were changing
+    test_loss: float | None = None  # only where the recipe asks for it
+    test_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,9 @@ class RunContext(Protocol):
     def report(self, epoch: EpochReport) -> StopReason | None:
         """Called after each epoch; an answer asks the run to stop."""
 
+    def running_loss(self, epoch: int, step: int, loss: float) -> None:
+        """Called now and then within an epoch, with the mean loss since it was last called or the epoch began."""
+
     def stop_requested(self) -> StopReason | None:
         """Called between steps, so it must be cheap."""
 
@@ -93,6 +99,9 @@ class QuietContext:
     deadline: float = math.inf
 
     def report(self, epoch: EpochReport) -> StopReason | None:
+        return None
+
+    def running_loss(self, epoch: int, step: int, loss: float) -> None:
         return None
 
     def stop_requested(self) -> StopReason | None:

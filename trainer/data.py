@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,9 @@ from torch import Tensor
 from trainer.cache import open_cached
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError, DataError
+from trainer.models import Shape
 
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation, as torchvision's weights expect
 CHUNK_IMAGES = 4096  # gathered and normalised at once, so that small batches cost a slice each
 
 
@@ -42,12 +44,30 @@ class TrainingData:
     scale: Tensor
     shift: Tensor
 
-    def batches(self, split: Split, batch_size: int, order: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Normalised float32 batches of `split` in `order` (positions in it); the last may be smaller."""
+    @property
+    def image_shape(self) -> Shape:
+        """Channels, height, width."""
+        _, channels, height, width = self.train.images.shape
+        return channels, height, width
+
+    def batches(
+        self,
+        split: Split,
+        batch_size: int,
+        order: Tensor,
+        change: Callable[[Tensor, Tensor], Tensor] | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Normalised float32 batches of `split` in `order` (positions in it); the last may be smaller.
+
+        `change` gets uint8 images and their positions. Channels come last in memory, as convolutions like it.
+        """
         chunk_images = max(1, CHUNK_IMAGES // batch_size) * batch_size
-        for chunk in torch.split(split.rows[order], chunk_images):
-            images = split.images[chunk].float().mul_(self.scale).add_(self.shift)
-            labels = split.labels[chunk]
+        for positions in torch.split(order, chunk_images):
+            rows = split.rows[positions]
+            pixels, labels = split.images[rows], split.labels[rows]
+            if change is not None:
+                pixels = change(pixels, positions)
+            images = pixels.to(torch.float32, memory_format=torch.channels_last).mul_(self.scale).add_(self.shift)
             yield from zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
 
 
@@ -58,17 +78,18 @@ def load_data(config: TrainConfig, device: torch.device) -> TrainingData:
         DataError: the data set is missing or unreadable, or a class is too small to split.
         ConfigError: the batch is larger than the training split.
     """
-    info, arrays = open_cached(config.dataset, config.data_dir)
+    info, arrays = open_cached(config.dataset, config.data_dir, config.image_size)
     train, validation = split_indices(
         arrays["train_labels"], config.validation_fraction, config.split_seed, info.classes
     )
     check_batch_size(config.batch_size, len(train))
     images, labels = (torch.from_numpy(arrays[f"train_{kind}"]).to(device) for kind in ("images", "labels"))
-    test = np.arange(info.test_count if config.test else 0)
+    test = np.arange(info.test_count if config.test or config.test_epochs else 0)
     test_images, test_labels = (
         torch.from_numpy(arrays[f"test_{kind}"][: len(test)]).to(device) for kind in ("images", "labels")
     )
-    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in (info.mean, info.std))
+    statistics = (info.mean, info.std) if config.normalization == "dataset" else imagenet(info.image_shape[0])
+    mean, std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in statistics)
     return TrainingData(
         Split(images, labels, torch.from_numpy(train).to(device)),
         Split(images, labels, torch.from_numpy(validation).to(device)),
@@ -77,6 +98,12 @@ def load_data(config: TrainConfig, device: torch.device) -> TrainingData:
         scale=1 / (255 * std),
         shift=-mean / std,
     )
+
+
+def imagenet(channels: int) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """ImageNet's mean and deviation for colours, or their averages for grey."""
+    mean, std = IMAGENET
+    return (mean, std) if channels == 3 else ((sum(mean) / 3,), (sum(std) / 3,))
 
 
 def split_indices(

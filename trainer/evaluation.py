@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,13 +11,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.data import Split, TrainingData
+from trainer.losses import Loss
 
 EVAL_BATCH = 500
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Mean cross-entropy and the confusion matrix [true class, guessed class] of one split."""
+    """Mean loss and the confusion matrix [true class, guessed class] of one split."""
 
     loss: float
     confusion: Tensor  # int64 [classes, classes], on the CPU
@@ -36,18 +39,34 @@ class Evaluation:
         return self.confusion.diagonal() / self.confusion.sum(dim=0)
 
 
-@torch.inference_mode()
-def evaluate(model: nn.Module, data: TrainingData, split: Split) -> Evaluation:
-    """Run the network over a split in large batches, whatever the training batch was."""
-    was_training = model.training
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and afterwards each part in the mode it had: a frozen backbone stays in it."""
+    training = [module for module in model.modules() if module.training]
     model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module,
+    data: TrainingData,
+    split: Split,
+    loss: Loss = functional.cross_entropy,
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> Evaluation:
+    """Run the network over a split in large batches, whatever the training batch was."""
     classes = len(data.classes)
     device = split.labels.device
-    loss = torch.zeros((), device=device)
+    loss_sum = torch.zeros((), device=device)
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
-    for images, labels in data.batches(split, EVAL_BATCH, torch.arange(len(split), device=device)):
-        logits = model(images)
-        loss += functional.cross_entropy(logits, labels, reduction="sum")
-        confusion += torch.bincount(labels * classes + logits.argmax(dim=1), minlength=classes * classes)
-    model.train(was_training)
-    return Evaluation(float(loss) / len(split), confusion.view(classes, classes).cpu())
+    with evaluating(model), autocast():
+        for images, labels in data.batches(split, EVAL_BATCH, torch.arange(len(split), device=device)):
+            logits = model(images)
+            loss_sum += loss(logits, labels) * len(labels)
+            confusion += torch.bincount(labels * classes + logits.argmax(dim=1), minlength=classes * classes)
+    return Evaluation(float(loss_sum) / len(split), confusion.view(classes, classes).cpu())

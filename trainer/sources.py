@@ -48,8 +48,8 @@ class Source:
     decode: Callable[[], Decoded]
 
 
-def find_source(dataset: str, data_dir: str = "") -> Source:
-    """The source behind a `dataset` key.
+def find_source(dataset: str, data_dir: str = "", image_size: int | None = None) -> Source:
+    """The source behind a `dataset` key; an image folder's images are brought to `image_size`, if it is given.
 
     Raises:
         DataError: its files are missing, empty, or of fewer than two classes.
@@ -57,7 +57,7 @@ def find_source(dataset: str, data_dir: str = "") -> Source:
     if dataset == "digits":
         return Source("digits", "1", decode_digits)
     if dataset.startswith("imagefolder:"):
-        return imagefolder(Path(dataset.removeprefix("imagefolder:")).expanduser())
+        return imagefolder(Path(dataset.removeprefix("imagefolder:")).expanduser(), image_size)
     return torchvision_source(dataset, data_root(data_dir))
 
 
@@ -118,7 +118,7 @@ def _torchvision_part(part: Any) -> Part:
     return Part(np.ascontiguousarray(pixels), np.asarray(part.targets, dtype=np.int64))
 
 
-def imagefolder(root: Path) -> Source:
+def imagefolder(root: Path, image_size: int | None = None) -> Source:
     """A folder with train/<class>/<image> and test/<class>/<image>.
 
     The fingerprint covers the names of all files and the change times of their folders: adding, removing or
@@ -134,12 +134,14 @@ def imagefolder(root: Path) -> Source:
     if sorted(listing["test"]) != classes:
         odd = sorted(set(classes) ^ set(listing["test"]))
         raise DataError(f"train/ and test/ of {root} must hold the same class folders; these differ: {odd}")
-    identity = str(root) + "".join(
+    identity = f"{root}{image_size or ''}" + "".join(
         f"{part}/{name}:{(root / part / name).stat().st_mtime_ns}:{','.join(files)};"
         for part, folders in listing.items()
         for name, files in sorted(folders.items())
     )
-    return Source(f"imagefolder-{root.name}", _digest(identity), lambda: decode_imagefolder(root, listing))
+    return Source(
+        f"imagefolder-{root.name}", _digest(identity), lambda: decode_imagefolder(root, listing, image_size)
+    )
 
 
 def _list_classes(root: Path, part: str) -> dict[str, list[str]]:
@@ -160,35 +162,41 @@ def _list_classes(root: Path, part: str) -> dict[str, list[str]]:
     return listing
 
 
-def decode_imagefolder(root: Path, listing: dict[str, dict[str, list[str]]]) -> Decoded:
-    """Decode every image of the folder; all must have the size of the first."""
+def decode_imagefolder(
+    root: Path, listing: dict[str, dict[str, list[str]]], image_size: int | None = None
+) -> Decoded:
+    """Decode every image of the folder; all must have the size of the first, unless they are brought to one."""
     classes = sorted(listing["train"])
-    first = next(_read_images([root / "train" / classes[0] / listing["train"][classes[0]][0]]))
+    first = next(_read_images([root / "train" / classes[0] / listing["train"][classes[0]][0]], image_size))
 
     def decode(part: str) -> Part:
         paths = [root / part / name / file for name in classes for file in listing[part][name]]
         labels = [label for label, name in enumerate(classes) for _ in listing[part][name]]
-        pixels = [_fit(image, path, first) for path, image in zip(paths, _read_images(paths), strict=True)]
+        pixels = [
+            _fit(image, path, first) for path, image in zip(paths, _read_images(paths, image_size), strict=True)
+        ]
         return Part(np.stack(pixels), np.asarray(labels, dtype=np.int64))
 
     channels = 1 if first.ndim == 2 else 3
     return Decoded(decode("train"), decode("test"), tuple(classes), (0.5,) * channels, (0.5,) * channels)
 
 
-def _read_images(paths: list[Path]) -> Iterator[NDArray[np.uint8]]:
-    """Each image as [H, W] if it is grey, else [H, W, 3]."""
-    from PIL import Image
+def _read_images(paths: list[Path], image_size: int | None = None) -> Iterator[NDArray[np.uint8]]:
+    """Each image as [H, W] if it is grey, else [H, W, 3]; with a size, its middle square, resized."""
+    from PIL import Image, ImageOps
 
     for path in paths:
         try:
             with Image.open(path) as image:
-                if image.mode.startswith("I;16"):  # PIL would clip them
-                    yield (np.asarray(image) // 257).astype(np.uint8)
-                    continue
                 if image.mode in ("I", "F"):
                     raise ValueError(f"mode {image.mode} has no fixed range of shades; convert it to 8 or 16 bits")
-                grey = image.mode in ("1", "L")
-                yield np.asarray(image.convert("L" if grey else "RGB"))
+                if image.mode.startswith("I;16"):  # PIL would clip them
+                    eight_bits = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+                else:
+                    eight_bits = image.convert("L" if image.mode in ("1", "L") else "RGB")
+                yield np.asarray(
+                    eight_bits if image_size is None else ImageOps.fit(eight_bits, (image_size, image_size))
+                )
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"image {path} cannot be read ({error}); mend or remove it") from error
 
@@ -199,7 +207,7 @@ def _fit(image: NDArray[np.uint8], path: Path, first: NDArray[np.uint8]) -> NDAr
     if image.shape[:2] != size:
         raise DataError(
             f"all images of a folder must have one size; {path} is {image.shape[0]} x {image.shape[1]}, "
-            f"the first is {size[0]} x {size[1]}; resize them"
+            f"the first is {size[0]} x {size[1]}; set image_size, or resize them"
         )
     if first.ndim == 2:
         return (image if image.ndim == 2 else image.mean(axis=2).astype(np.uint8))[None]

@@ -4,22 +4,31 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch.nn import functional
+from torch import Tensor, nn
 
+from trainer.augment import make_augmentation
+from trainer.averaging import WeightAverage
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import Ended, EpochReport, RunContext, TrainResult
-from trainer.data import TrainingData, load_data
+from trainer.data import Split, TrainingData, load_data
+from trainer.devices import Pace, choose_device, device_name, make_autocast, synchronize
 from trainer.errors import ConfigError
-from trainer.evaluation import evaluate
-from trainer.models import make_model
-from trainer.optim import learning_rate, make_optimizer, plain_step
+from trainer.evaluation import Evaluation, evaluate
+from trainer.losses import make_loss
+from trainer.network import make_network
+from trainer.scalars import write_scalars
+from trainer.schedules import learning_rate
+from trainer.steps import make_step
+from trainer.weights import save_weights
 
-LOSS_CHECK_STEPS = 500  # reading the loss waits for the device, so not at every step
+# What may differ between two attempts of one recipe.
+NO_RECIPE = {"data_dir", "device", "test", "test_epochs", "loss_steps", "cuda_graphs", "tensorboard"}
 
 
 def train(config: TrainConfig, context: RunContext) -> TrainResult:
@@ -38,25 +47,12 @@ def train(config: TrainConfig, context: RunContext) -> TrainResult:
         run = TrainingRun(config, context, load_data(config, device), device, began)
         run.restore()
         return run.to_the_end()
-    except torch.OutOfMemoryError:
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
         seconds = time.monotonic() - began
         detail = f"batch_size {config.batch_size} does not fit the memory of {device_name(device)}"
         return TrainResult(Ended.OUT_OF_MEMORY, 0, None, 0.0, seconds, device=device_name(device), detail=detail)
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of that name; `auto` takes CUDA (torch calls ROCm that too), then MPS, then the CPU.
-
-    Raises:
-        ConfigError: the device asked for is not available.
-    """
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, present in available.items() if present))
-    if not available[name]:
-        there = ", ".join(kind for kind, present in available.items() if present)
-        raise ConfigError(f"device {name!r} is not available here; available: {there}")
-    return torch.device(name)
 
 
 @dataclass
@@ -65,6 +61,7 @@ class Progress:
 
     step: int = 0
     loss_sum: float = 0.0  # over the images of the epoch under way
+    correct: int = 0  # of them
     accuracy: float | None = None  # of the last evaluation
     train_seconds: float = 0.0
     eval_seconds: float = 0.0
@@ -78,9 +75,12 @@ class TrainingRun:
         self, config: TrainConfig, context: RunContext, data: TrainingData, device: torch.device, began: float
     ) -> None:
         self.config, self.context, self.data, self.device, self.began = config, context, data, device, began
-        self.model = make_model(config.model, data.train.images, len(data.classes)).to(device)
-        self.optimizer = make_optimizer(config, self.model.parameters(), device)
-        self.optimizer_step = plain_step(self.optimizer)
+        self.model = make_network(config, data, device)
+        self.loss, self.autocast = make_loss(config), make_autocast(config.precision, device)
+        self.parts, self.step = make_step(config, self.model, self.loss, device, self.autocast)
+        self.average = WeightAverage(self.model, config.ema) if config.ema else None
+        self.augmentation = make_augmentation(config)
+        self.pace = Pace(device)
         self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.steps = self.steps_per_epoch * config.epochs
         self.progress = Progress()
@@ -113,76 +113,99 @@ class TrainingRun:
         """Train what is left of the epoch under way; an answer says why it stopped early."""
         config, progress = self.config, self.progress
         epoch, done = divmod(progress.step, self.steps_per_epoch)
-        order = self.epoch_order(epoch)[done * config.batch_size :]
-        loss_sum = torch.full((), progress.loss_sum, device=self.device)
-        self.synchronize()
+        self.parts.loss_sum.fill_(progress.loss_sum)
+        self.parts.correct.fill_(progress.correct)
+        looked_at, looked_sum = progress.step, progress.loss_sum
+        batches = self.epoch_batches(epoch, done * config.batch_size)
+        synchronize(self.device)
         started, ended = time.monotonic(), self.stop_requested()
         warm, warm_step = started, progress.step
-        batches = self.data.batches(self.data.train, config.batch_size, order)
         while ended is None and (batch := next(batches, None)) is not None:
-            images, labels = batch
-            self.set_learning_rate()
-            self.optimizer.zero_grad(set_to_none=True)
-            loss = functional.cross_entropy(self.model(images), labels)
-            loss.backward()  # type: ignore[no-untyped-call]  # torch has no annotation here
-            self.optimizer_step()
-            loss_sum += loss.detach() * len(labels)
+            self.step(*batch, learning_rate(config, progress.step, self.steps))
+            if self.average is not None:
+                self.average.update(progress.step)
             progress.step += 1
-            if progress.step % LOSS_CHECK_STEPS == 0 and not math.isfinite(float(loss_sum)):
-                ended = Ended.DIVERGED
-                break
+            self.pace.keep(progress.step)
+            if progress.step % config.loss_steps == 0:
+                loss_sum = float(self.parts.loss_sum)
+                if not math.isfinite(loss_sum):
+                    break
+                images = (progress.step - looked_at) * config.batch_size
+                self.context.running_loss(
+                    epoch + 1, progress.step - epoch * self.steps_per_epoch, (loss_sum - looked_sum) / images
+                )
+                looked_at, looked_sum = progress.step, loss_sum
             now = time.monotonic()
             self.step_seconds = (now - warm) / (progress.step - warm_step)
             if self.cold:
                 warm, warm_step, self.cold = now, progress.step, False
             elif progress.step % self.steps_per_epoch:
                 ended = self.stop_requested()
-        self.synchronize()
+        synchronize(self.device)
         progress.train_seconds += time.monotonic() - started
-        progress.loss_sum = float(loss_sum)
+        progress.loss_sum, progress.correct = float(self.parts.loss_sum), int(self.parts.correct)
         return ended if math.isfinite(progress.loss_sum) else Ended.DIVERGED
 
     def close_epoch(self) -> Ended | None:
         """Validate, save and report the epoch just finished; an answer says that the run is to stop."""
         progress = self.progress
-        loss = self.validate()
+        validation = self.validate()
+        test = self.measure(self.data.test) if self.config.test_epochs else None
         report = EpochReport(
             epoch=progress.step // self.steps_per_epoch,
             epochs=self.config.epochs,
             train_loss=progress.loss_sum / len(self.data.train),
-            validation_loss=loss,
+            validation_loss=validation.loss if validation else None,
             validation_accuracy=progress.accuracy,
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=self.parts.optimizer.lr,
             train_seconds=progress.train_seconds,
             wall_seconds=self.wall_seconds(),
+            train_accuracy=progress.correct / len(self.data.train),
+            test_loss=test.loss if test else None,
+            test_accuracy=test.accuracy if test else None,
         )
-        progress.loss_sum = 0.0
+        progress.loss_sum, progress.correct = 0.0, 0
+        if self.config.tensorboard and self.context.folder is not None:
+            write_scalars(self.context.folder, report)
         reason = self.context.report(report)  # before the checkpoint: an epoch may be told twice, but not missed
         self.save()
         return None if reason is None else Ended(reason.value)
 
-    def validate(self) -> float | None:
-        """Measure the validation split, if there is one and these weights are new, and return its loss."""
+    def validate(self) -> Evaluation | None:
+        """Measure the validation split, if there is one and these weights are new."""
         if len(self.data.validation) == 0 or self.validated_step == self.progress.step:
             return None
         self.validated_step = self.progress.step
-        started = time.monotonic()
-        evaluation = evaluate(self.model, self.data, self.data.validation)
-        seconds = time.monotonic() - started
-        self.eval_image_seconds = seconds / len(self.data.validation)
-        self.progress.eval_seconds += seconds
+        evaluation = self.measure(self.data.validation)
         self.progress.accuracy = evaluation.accuracy
-        return evaluation.loss
+        return evaluation
+
+    def measure(self, split: Split) -> Evaluation:
+        """Evaluate the weights as they are (the averaged ones, if there are), on the clock of evaluations."""
+        started = time.monotonic()
+        evaluation = evaluate(self.evaluated_model(), self.data, split, self.loss, self.autocast)
+        seconds = time.monotonic() - started
+        self.eval_image_seconds = seconds / len(split)
+        self.progress.eval_seconds += seconds
+        return evaluation
+
+    def evaluated_model(self) -> nn.Module:
+        """The network whose accuracy counts."""
+        return self.model if self.average is None else self.average.model
 
     def result(self, ended: Ended, detail: str = "") -> TrainResult:
-        """The result as things stand; measures the test set if the recipe asks and the run came to an end."""
-        tested = ended in (Ended.COMPLETED, Ended.TARGET, Ended.DEADLINE) and len(self.data.test) > 0
+        """The result as things stand. A run that came to an end leaves its weights, and is tested if it asks."""
+        arrived = ended in (Ended.COMPLETED, Ended.TARGET, Ended.DEADLINE)
+        tested = arrived and self.config.test
+        test_accuracy = self.measure(self.data.test).accuracy if tested else None
+        if arrived and self.context.folder is not None:
+            save_weights(self.context.folder, self.evaluated_model())
         return TrainResult(
             ended=ended,
             epochs=self.progress.step // self.steps_per_epoch,
             accuracy=self.progress.accuracy,
             train_seconds=self.progress.train_seconds,
-            test_accuracy=evaluate(self.model, self.data, self.data.test).accuracy if tested else None,
+            test_accuracy=test_accuracy,
             eval_seconds=self.progress.eval_seconds,
             load_seconds=self.load_seconds,
             wall_seconds=self.wall_seconds(),
@@ -202,22 +225,20 @@ class TrainingRun:
         reason = self.context.stop_requested()
         return None if reason is None else Ended(reason.value)
 
-    def set_learning_rate(self) -> None:
-        lr = learning_rate(self.config, self.progress.step, self.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-
-    def epoch_order(self, epoch: int) -> torch.Tensor:
-        """A permutation of the training split that depends on the seed and the epoch only."""
+    def epoch_batches(self, epoch: int, done: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of an epoch after its first `done` images. Order and augmentation depend on the seed and the
+        epoch only.
+        """
+        count, (_, height, width) = len(self.data.train), self.data.image_shape
         generator = torch.Generator().manual_seed((self.config.seed << 20) + epoch)
-        return torch.randperm(len(self.data.train), generator=generator).to(self.device)
-
-    def synchronize(self) -> None:
-        """Wait for the device, so that seconds measure work and not its queue."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
-        elif self.device.type == "mps":
-            torch.mps.synchronize()
+        order = torch.randperm(count, generator=generator).to(self.device)[done:]
+        if self.augmentation is None:
+            return self.data.batches(self.data.train, self.config.batch_size, order)
+        draws = self.augmentation.draw(count, height, width, generator).to(self.device)
+        apply = self.augmentation.apply
+        return self.data.batches(
+            self.data.train, self.config.batch_size, order, lambda images, at: apply(images, draws[at])
+        )
 
     def wall_seconds(self) -> float:
         return self.earlier_wall_seconds + time.monotonic() - self.began
@@ -231,7 +252,9 @@ class TrainingRun:
             "recipe": self.recipe(),
             "progress": asdict(self.progress),
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.model.state_dict(),
+            "optimizer": self.parts.optimizer.state_dict(),
+            "scaler": self.parts.scaler.state_dict(),
             "rng": torch.get_rng_state(),
             "device_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
@@ -252,7 +275,10 @@ class TrainingRun:
                 f"the checkpoint in {folder} belongs to another recipe or other images; use another folder"
             )
         self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        if self.average is not None:
+            self.average.model.load_state_dict(state["average"])
+        self.parts.optimizer.load_state_dict(state["optimizer"])
+        self.parts.scaler.load_state_dict(state["scaler"])
         self.progress = Progress(**state["progress"])
         self.earlier_wall_seconds = self.progress.wall_seconds
         torch.set_rng_state(state["rng"])
@@ -262,9 +288,4 @@ class TrainingRun:
     def recipe(self) -> str:
         """The recipe as text, without what may differ between two attempts of it."""
         images = [len(self.data.train), len(self.data.validation), *self.data.classes]
-        return f"{self.config.model_dump_json(exclude={'data_dir', 'device', 'test'})} {images}"
-
-
-def device_name(device: torch.device) -> str:
-    """What the hardware calls itself, for the walltime model and the report."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+        return f"{self.config.model_dump_json(exclude=NO_RECIPE, exclude_defaults=True)} {images}"

@@ -1,0 +1,82 @@
+"""The device of a run: which, how it is waited for, and in which precision it computes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import torch
+
+from trainer.errors import ConfigError
+
+PACE_STEPS = 16
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of that name; `auto` takes CUDA (torch calls ROCm that too), then MPS, then the CPU.
+
+    Raises:
+        ConfigError: the device asked for is not available.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, present in available.items() if present))
+    if not available[name]:
+        there = ", ".join(kind for kind, present in available.items() if present)
+        raise ConfigError(f"device {name!r} is not available here; available: {there}")
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """What the hardware calls itself, for the walltime model and the report."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait for the device, so that seconds measure work and not its queue."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def make_autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+    """A maker of contexts in which the network computes in the recipe's precision.
+
+    Raises:
+        ConfigError: the device does not have it.
+    """
+    if precision == "fp32":
+        return contextlib.nullcontext
+    supported = {
+        "cuda": ["fp16", *(["bf16"] if device.type == "cuda" and torch.cuda.is_bf16_supported() else [])],
+        "mps": ["fp16"],
+        "cpu": ["bf16"],
+    }[device.type]
+    if precision not in supported:
+        names = ", ".join(["fp32", *supported])
+        raise ConfigError(f"precision {precision} is not supported on {device_name(device)}; supported: {names}")
+    kind = {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    context = torch.autocast(device.type, kind, cache_enabled=False)  # each weight is used once a step
+    return lambda: context
+
+
+class Pace:
+    """Keeps the host a few steps ahead of the GPU and no more, so that the deadline it sees holds for the GPU.
+
+    It waits for the mark before the last, never for the queue to drain. On other devices it does nothing.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._active = device.type == "cuda"
+        self._before: torch.cuda.Event | None = None
+
+    def keep(self, step: int) -> None:
+        """Call after every step."""
+        if not self._active or step % PACE_STEPS:
+            return
+        if self._before is not None:
+            self._before.synchronize()
+        self._before = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no annotation here
+        self._before.record()

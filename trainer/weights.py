@@ -1,0 +1,111 @@
+"""Weights that a run starts from or leaves behind."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.errors import ConfigError
+
+WEIGHTS = "weights.pt"
+PRETRAINED = "resnet18-f37072fd.pth"  # torchvision's IMAGENET1K_V1, under the name torch.hub gives it
+
+
+def find_weights(weights: str) -> Path:
+    """The file behind a `weights` key.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    if weights != "pretrained":
+        path = Path(weights).expanduser()
+        if not path.is_file():
+            raise ConfigError(f"weights file {path} does not exist; correct the path (here: {Path.cwd()})")
+        return path
+    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
+    path = Path(os.environ.get("TORCH_HOME", default)).expanduser() / "hub" / "checkpoints" / PRETRAINED
+    if not path.is_file():
+        raise ConfigError(
+            f"the pretrained weights are not in torch's cache ({path}); run `sweep download resnet18` where there "
+            "is a network, or give weights the path of a file"
+        )
+    return path
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """A state dict from a file, tensors on the CPU; nothing in it is executed.
+
+    Raises:
+        ConfigError: the file holds anything else.
+    """
+    try:
+        state: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        raise ConfigError(f"weights file {path} cannot be read; it is damaged or no state dict") from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise ConfigError(f"weights file {path} must hold a state dict: names and tensors")
+    return dict(state)
+
+
+def start_from(model: nn.Module, weights: str, name: str) -> None:
+    """Put the weights of a file into the network; a head for other classes and a first layer for colours adapt.
+
+    Raises:
+        ConfigError: the file is missing, or of another network.
+    """
+    path = find_weights(weights)
+    state, own = read_weights(path), model.state_dict()
+    head = head_of(model)[0]
+    for key in own:
+        if key.endswith("num_batches_tracked"):  # older files do without
+            state.setdefault(key, own[key])
+    for key, tensor in list(state.items()):
+        if key not in own or tensor.shape == own[key].shape:
+            continue
+        if key.startswith(f"{head}."):
+            state[key] = own[key]  # other classes: a fresh head
+        elif tensor.ndim == 4 and own[key].shape[1] == 1:
+            state[key] = tensor.sum(dim=1, keepdim=True)  # what a grey image is to a network for colours
+    wrong = sorted(key for key in own.keys() | state.keys() if not _fits(own, state, key))
+    if wrong:
+        raise ConfigError(
+            f"weights file {path} is not of model {name}: {len(wrong)} of its tensors differ, "
+            f"such as {', '.join(wrong[:3])}; give the file of the same network"
+        )
+    model.load_state_dict(state)
+
+
+def _fits(own: dict[str, Tensor], state: dict[str, Tensor], key: str) -> bool:
+    return key in own and key in state and own[key].shape == state[key].shape
+
+
+def save_weights(folder: Path, model: nn.Module) -> None:
+    """Write the network's state dict to folder/weights.pt, whole or not at all."""
+    scratch = folder / f"{WEIGHTS}.tmp"
+    torch.save(model.state_dict(), scratch)
+    scratch.replace(folder / WEIGHTS)
+
+
+def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
+    """Name and module of the last linear layer.
+
+    Raises:
+        ConfigError: the network has none.
+    """
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise ConfigError("the network has no linear layer to be its head; do without freeze and weights")
+    return linear[-1]
+
+
+def freeze_backbone(model: nn.Module) -> None:
+    """Leave only the head trainable; batch norm and dropout of the rest stay as in evaluation."""
+    _, head = head_of(model)
+    model.requires_grad_(False).eval()
+    head.requires_grad_(True).train()
