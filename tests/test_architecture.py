@@ -18,12 +18,14 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     # From the bottom up; a module imports modules of lower layers only.
     "trainer": [
-        {"trainer.checkpoint", "trainer.config", "trainer.context", "trainer.errors"},
-        {"trainer", "trainer.models", "trainer.optim", "trainer.sources"},
-        {"trainer.cache"},
-        {"trainer.data"},
-        {"trainer.evaluation"},
-        {"trainer.training"},
+        {"trainer.checkpoint", "trainer.config", "trainer.context", "trainer.errors", "trainer.recipes"},
+        {"trainer", "trainer.models", "trainer.losses", "trainer.schedules", "trainer.sources", "trainer.weights"},
+        {"trainer.augment", "trainer.averaging", "trainer.devices", "trainer.figures", "trainer.scalars"},
+        {"trainer.cache", "trainer.optim"},
+        {"trainer.data", "trainer.steps"},
+        {"trainer.evaluation", "trainer.network"},
+        {"trainer.explore", "trainer.outputs", "trainer.training"},
+        {"trainer.shell"},
         {"trainer.__main__"},
     ],
     "sweep": [

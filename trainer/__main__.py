@@ -1,133 +1,170 @@
-"""One training run from the shell: `python -m trainer --epochs 4 --batch-size 50`."""
+"""One training run from the shell: `python -m trainer --recipe classifier_lab --folder lab`."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import signal
 import sys
+import tempfile
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from trainer.config import TrainConfig
-from trainer.context import Ended, EpochReport, StopReason, TrainResult
+from trainer.context import Ended, TrainResult
 from trainer.errors import TrainerError
+from trainer.recipes import RECIPES
+
+INTERRUPTED = 130  # what shells use for Ctrl-C
 
 
-@dataclass
-class ShellContext:
-    """A run in a terminal: a bar moves with the epochs, Ctrl-C leaves a checkpoint, the target may end it."""
-
-    folder: Path | None
-    deadline: float
-    stop_at: float | None
-    bar: Progress
-    interrupted: bool = field(default=False, init=False)
-
-    def __post_init__(self) -> None:
-        self.task = self.bar.add_task("starting", total=None)
-        signal.signal(signal.SIGINT, self._interrupt)
-
-    def _interrupt(self, signum: int, frame: FrameType | None) -> None:
-        self.interrupted = True
-
-    def report(self, epoch: EpochReport) -> StopReason | None:
-        accuracy = epoch.validation_accuracy
-        text = f"loss {epoch.train_loss:.3f}" + ("" if accuracy is None else f"  validation {accuracy:.2%}")
-        self.bar.update(self.task, description=text, completed=epoch.epoch, total=epoch.epochs)
-        self.bar.console.print(f"epoch {epoch.epoch:3d}/{epoch.epochs}  {text}  {epoch.train_seconds:.1f} s")
-        reached = self.stop_at is not None and accuracy is not None and accuracy >= self.stop_at
-        return StopReason.TARGET if reached else None
-
-    def running_loss(self, epoch: int, step: int, loss: float) -> None:
-        self.bar.console.print(f"  epoch {epoch}  step {step:6,}  loss {loss:.3f}")
-
-    def stop_requested(self) -> StopReason | None:
-        return StopReason.INTERRUPTED if self.interrupted else None
-
-
-def verdict(result: TrainResult, target: float, limit_seconds: float) -> str:
-    """Success or try again, in one sentence. The test accuracy counts where it was measured."""
-    measured = [(result.test_accuracy, "test"), (result.accuracy, "validation")]
-    accuracy, split = next(((value, name) for value, name in measured if value is not None), (None, ""))
-    if accuracy is None:
-        return f"No verdict: no accuracy was measured ({result.ended})."
-    facts = f"{accuracy:.2%} {split} accuracy in {result.train_seconds:.1f} s of training"
-    within = result.train_seconds <= limit_seconds
-    if accuracy >= target and within and result.ended != Ended.DIVERGED:
-        return f"Success: {facts}, target {100 * target:.4g}%."
-    return f"Try again: {facts}, target {100 * target:.4g}%" + ("." if within else f" within {limit_seconds:g} s.")
+def share(text: str) -> float:
+    """A target accuracy."""
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"an accuracy is above 0 and at most 1; got {text}")
+    return value
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Every key of TrainConfig is an option; its help text is the key's description."""
-    parser = argparse.ArgumentParser(prog="python -m trainer", description="Train one recipe.")
+    recipes = "\n".join(f"  {name:20} {recipe.description}" for name, recipe in RECIPES.items())
+    parser = argparse.ArgumentParser(
+        prog="python -m trainer",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Train one recipe.\n\nOther commands:\n"
+        "  python -m trainer explore DATASET   sizes, class balance and samples of a data set\n"
+        "  python -m trainer test FOLDER       load the weights a run left, and test them again",
+        epilog=f"recipes of --recipe, each as its authors ran it:\n{recipes}",
+    )
     recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--recipe", choices=RECIPES, metavar="NAME", help="begin with a named recipe, see below")
     for name, key in TrainConfig.model_fields.items():
         option = "--" + name.replace("_", "-")
-        default = (
-            "" if key.default is None or key.default is False or key.default == "" else f" (default {key.default})"
-        )
+        default = "" if key.default in (None, "") or key.annotation is bool else f" (default {key.default})"
         text = f"{key.description}{default}".replace("%", "%%")
         if key.annotation is bool:
-            recipe.add_argument(option, dest=name, action="store_true", help=text)
+            recipe.add_argument(option, dest=name, action=argparse.BooleanOptionalAction, help=text)
         else:
             recipe.add_argument(option, dest=name, metavar="X", help=text)
     run = parser.add_argument_group("run")
-    run.add_argument("--target", type=float, default=0.6, help="accuracy to reach (default 0.6)")
+    run.add_argument("--target", type=share, default=0.6, help="accuracy to reach (default 0.6)")
     run.add_argument("--limit", type=float, default=3600.0, help="walltime in seconds (default 3600)")
     run.add_argument("--stop-at-target", action="store_true", help="end at the first epoch that reaches it")
-    run.add_argument("--folder", type=Path, help="keep checkpoints here and go on from the one that is there")
+    run.add_argument(
+        "--folder", type=Path, help="keep checkpoints, weights and pictures here; go on from those there"
+    )
     return parser
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0 when the run came to an end, 1 for the user's mistakes."""
+def train_command(argv: list[str], console: Console) -> int:
+    """Train, then load the weights left and test them again."""
     arguments = vars(make_parser().parse_args(argv))
+    preset = RECIPES[arguments["recipe"]].keys if arguments["recipe"] else {}
     given = {name: arguments[name] for name in TrainConfig.model_fields if arguments[name] is not None}
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    try:
-        config = TrainConfig.model_validate(given)
-        result = run(config, arguments, console)
-    except ValidationError as error:
-        for mistake in error.errors():
-            option = "--" + str(mistake["loc"][0]).replace("_", "-")
-            print(f"error: {option}: {mistake['msg']}; got {mistake['input']!r}", file=sys.stderr)
-        return 1
-    except (TrainerError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    if result.ended in (Ended.DIVERGED, Ended.OUT_OF_MEMORY):
-        console.print(f"{result.ended}: {result.detail}")
-    elif result.ended == Ended.INTERRUPTED and arguments["folder"]:
-        console.print(f"Interrupted; the same command goes on from {arguments['folder']}.")
+    config = TrainConfig.model_validate({**preset, **given})
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = arguments["folder"] or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        result = run(config, arguments, folder, console)
+        if result.ended == Ended.INTERRUPTED:
+            where = f"; the same command goes on from {folder}" if arguments["folder"] else ""
+            console.print(f"Interrupted{where}.")
+            return INTERRUPTED
+        if result.ended in (Ended.DIVERGED, Ended.OUT_OF_MEMORY):
+            console.print(f"{result.ended}: {result.detail}")
+        elif config.test or config.validation_fraction > 0:
+            show_test(folder, config, console, pictures=arguments["folder"] is not None)
+    from trainer.shell import verdict
+
     console.print(verdict(result, arguments["target"], arguments["limit"]))
     return 0
 
 
-def run(config: TrainConfig, arguments: dict[str, object], console: Console) -> TrainResult:
+def run(config: TrainConfig, arguments: dict[str, object], folder: Path, console: Console) -> TrainResult:
     """Train with a progress bar on a terminal, plain lines on a pipe."""
     deadline = time.monotonic() + float(str(arguments["limit"]))
+    from trainer.shell import ShellContext
     from trainer.training import train  # after the arguments are known to be good: torch takes seconds
 
-    folder = arguments["folder"]
-    if isinstance(folder, Path):
-        folder.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         context = ShellContext(
-            folder=folder if isinstance(folder, Path) else None,
+            folder=folder,
             deadline=deadline if math.isfinite(deadline) else math.inf,
             stop_at=float(str(arguments["target"])) if arguments["stop_at_target"] else None,
             bar=bar,
         )
         return train(config, context)
+
+
+def show_test(folder: Path, config: TrainConfig, console: Console, *, pictures: bool) -> None:
+    """Weights loaded into a new network and tested, class by class."""
+    from trainer.outputs import retest, save_pictures
+    from trainer.shell import show_classes
+
+    tested = retest(folder, device=config.device, data_dir=config.data_dir)
+    show_classes(console, tested)
+    if pictures:
+        names = save_pictures(folder, tested)
+        console.print(f"In {folder}: weights.pt, recipe.json, {', '.join(names)}")
+
+
+def test_command(argv: list[str], console: Console) -> int:
+    """Measure the weights of a folder."""
+    parser = argparse.ArgumentParser(prog="python -m trainer test", description=test_command.__doc__)
+    parser.add_argument("folder", type=Path, help="of a run, or of a study's trial: runs/STUDY/trials/00017")
+    parser.add_argument("--split", choices=["test", "validation"], default="", help="default: as in its recipe")
+    parser.add_argument("--device", default="auto", help="default auto")
+    parser.add_argument("--data-dir", default="", help="where the data lies, if not where it lay")
+    given = parser.parse_args(argv)
+    from trainer.outputs import retest, save_pictures
+    from trainer.shell import show_classes
+
+    tested = retest(given.folder, given.split, given.device, given.data_dir)
+    show_classes(console, tested)
+    console.print(f"In {given.folder}: {', '.join(save_pictures(given.folder, tested))}")
+    return 0
+
+
+def explore_command(argv: list[str], console: Console) -> int:
+    """Show what a data set holds: sizes, class balance, channel statistics, sample images."""
+    parser = argparse.ArgumentParser(prog="python -m trainer explore", description=explore_command.__doc__)
+    parser.add_argument("dataset", help=str(TrainConfig.model_fields["dataset"].description))
+    parser.add_argument("--data-dir", default="", help=str(TrainConfig.model_fields["data_dir"].description))
+    parser.add_argument("--image-size", type=int, help=str(TrainConfig.model_fields["image_size"].description))
+    parser.add_argument("--folder", type=Path, help="for the pictures (default explore-NAME)")
+    given = parser.parse_args(argv)
+    keys = {"dataset": given.dataset, "data_dir": given.data_dir, "image_size": given.image_size}
+    config = TrainConfig.model_validate(keys)
+    from trainer.explore import explore
+    from trainer.shell import show_data
+
+    folder = given.folder or Path(f"explore-{Path(config.dataset.removeprefix('imagefolder:')).name}")
+    show_data(console, explore(config.dataset, config.data_dir, config.image_size, folder))
+    console.print(f"In {folder}: class_balance.png, samples.png, channels.png")
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command; 0 when it came to an end, 1 for the user's mistakes."""
+    words = sys.argv[1:] if argv is None else argv
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    commands = {"test": test_command, "explore": explore_command}
+    try:
+        if words and words[0] in commands:
+            return commands[words[0]](words[1:], console)
+        return train_command(words, console)
+    except ValidationError as error:
+        for mistake in error.errors():
+            option = "--" + str(mistake["loc"][0]).replace("_", "-") if mistake["loc"] else "recipe"
+            print(f"error: {option}: {mistake['msg']}; got {mistake['input']!r}", file=sys.stderr)
+    except (TrainerError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

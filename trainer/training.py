@@ -199,7 +199,7 @@ class TrainingRun:
         tested = arrived and self.config.test
         test_accuracy = self.measure(self.data.test).accuracy if tested else None
         if arrived and self.context.folder is not None:
-            save_weights(self.context.folder, self.evaluated_model())
+            save_weights(self.context.folder, self.evaluated_model(), self.config)
         return TrainResult(
             ended=ended,
             epochs=self.progress.step // self.steps_per_epoch,

@@ -11,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainer.config import TrainConfig
 from trainer.errors import ConfigError
 
-WEIGHTS = "weights.pt"
+WEIGHTS, RECIPE = "weights.pt", "recipe.json"
 PRETRAINED = "resnet18-f37072fd.pth"  # torchvision's IMAGENET1K_V1, under the name torch.hub gives it
 
 
@@ -85,8 +86,9 @@ def _fits(own: dict[str, Tensor], state: dict[str, Tensor], key: str) -> bool:
     return key in own and key in state and own[key].shape == state[key].shape
 
 
-def save_weights(folder: Path, model: nn.Module) -> None:
-    """Write the network's state dict to folder/weights.pt, whole or not at all."""
+def save_weights(folder: Path, model: nn.Module, config: TrainConfig) -> None:
+    """Write folder/recipe.json and, whole or not at all, the network's state dict to folder/weights.pt."""
+    (folder / RECIPE).write_text(config.model_dump_json(indent=2, exclude_defaults=True) + "\n")
     scratch = folder / f"{WEIGHTS}.tmp"
     torch.save(model.state_dict(), scratch)
     scratch.replace(folder / WEIGHTS)
