@@ -93,16 +93,19 @@ def read_files(study: str, profile: str, changes: Changes) -> tuple[StudySpec, P
     kind, colon, folder = str(fixed.get("dataset", "")).partition(":")
     if kind == "imagefolder" and colon:
         fixed["dataset"] = f"imagefolder:{Path(folder).expanduser().absolute()}"
+    if spec.trainer == OURS and fixed.get("weights") not in (None, "", "pretrained"):
+        fixed["weights"] = str(Path(str(fixed["weights"])).expanduser().absolute())
     return spec.model_copy(update={"fixed": fixed}), site
 
 
 def check_data(spec: StudySpec) -> str:
-    """Decode the data set if need be, before anything is launched, and check the batch sizes against it.
+    """Decode the data set if need be, before anything is launched; check batch sizes and weights to start from.
 
     Returns a sentence about the data set, empty for a trainer of the user's own.
 
     Raises:
         DataError: the data set is missing or unreadable.
+        ConfigError: the weights to start from are missing.
         StudyFileError: a batch is larger than the training images.
     """
     if spec.trainer != OURS:
@@ -115,7 +118,11 @@ def check_data(spec: StudySpec) -> str:
         raise StudyFileError(
             "a search compares trials by validation accuracy; validation_fraction must be above 0"
         )
-    info = prepare(given.dataset, given.data_dir)
+    info = prepare(given.dataset, given.data_dir, given.image_size)
+    if given.weights:
+        from trainer.weights import find_weights
+
+        find_weights(given.weights)
     train_count = info.train_count - round(given.validation_fraction * info.train_count)
     parameter = spec.space.get("batch_size")
     largest = max(corners(parameter)) if parameter else given.batch_size

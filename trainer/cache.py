@@ -1,4 +1,8 @@
-"""Data sets decoded once into memory-mapped uint8 arrays that every worker of a machine shares."""
+"""Data sets decoded once into memory-mapped uint8 arrays that every worker of a machine shares.
+
+The files hold images as [N, H, W, C], so that a batch for a channels-last network is one copy; they are read as
+views [N, C, H, W].
+"""
 
 from __future__ import annotations
 
@@ -18,6 +22,7 @@ from numpy.typing import NDArray
 from trainer.errors import DataError
 from trainer.sources import Decoded, Source, find_source
 
+LAYOUT = 2  # of the files; entries of another are built anew
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -73,11 +78,15 @@ def _load(folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]] | None:
     """The cache entry, or None if there is none or a file has not the size and the bytes it was written with."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
+        if meta["layout"] != LAYOUT:
+            return None
         if any((folder / f"{name}.npy").stat().st_size != size for name, size in meta["sizes"].items()):
             return None
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
-        if any(zlib.crc32(arrays[name].data) != checksum for name, checksum in meta["checksums"].items()):
+        if any(zlib.crc32(array.data) != meta["checksums"][name] for name, array in arrays.items()):
             return None
+        for part in ("train_images", "test_images"):
+            arrays[part] = arrays[part].transpose(0, 3, 1, 2)
     except (FileNotFoundError, ValueError, KeyError):
         return None
     shape = arrays["train_images"].shape
@@ -100,11 +109,12 @@ def _build(source: Source, folder: Path) -> tuple[DatasetInfo, dict[str, NDArray
     written: dict[str, NDArray[Any]] = {}
     try:
         for part, arrays in (("train", decoded.train), ("test", decoded.test)):
-            written[f"{part}_images"] = np.ascontiguousarray(arrays.images)
+            written[f"{part}_images"] = np.ascontiguousarray(arrays.images.transpose(0, 2, 3, 1))
             written[f"{part}_labels"] = arrays.labels
         for name, array in written.items():
             np.save(scratch / f"{name}.npy", array)
         meta = {
+            "layout": LAYOUT,
             "name": source.name,
             "classes": decoded.classes,
             "mean": decoded.mean,

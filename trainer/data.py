@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from trainer.errors import ConfigError, DataError
 from trainer.models import Shape
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation, as torchvision's weights expect
-CHUNK_IMAGES = 4096  # gathered and normalised at once, so that small batches cost a slice each
+CHUNK_IMAGES = 512  # gathered and normalised at once: small batches cost a slice each, and caches hold them
 
 
 Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
@@ -50,6 +51,19 @@ class TrainingData:
         _, channels, height, width = self.train.images.shape
         return channels, height, width
 
+    @functools.cached_property
+    def pixel_scale(self) -> Tensor:
+        """`scale` for each value of an image [1, H * W * C]."""
+        return self._for_each_value(self.scale)
+
+    @functools.cached_property
+    def pixel_shift(self) -> Tensor:
+        """`shift` for each value of an image [1, H * W * C]."""
+        return self._for_each_value(self.shift)
+
+    def _for_each_value(self, channels: Tensor) -> Tensor:
+        return channels.expand(1, *self.image_shape).permute(0, 2, 3, 1).flatten(1)
+
     def batches(
         self,
         split: Split,
@@ -64,10 +78,12 @@ class TrainingData:
         chunk_images = max(1, CHUNK_IMAGES // batch_size) * batch_size
         for positions in torch.split(order, chunk_images):
             rows = split.rows[positions]
-            pixels, labels = split.images[rows], split.labels[rows]
+            pixels, labels = split.images.permute(0, 2, 3, 1)[rows].permute(0, 3, 1, 2), split.labels[rows]
             if change is not None:
                 pixels = change(pixels, positions)
-            images = pixels.to(torch.float32, memory_format=torch.channels_last).mul_(self.scale).add_(self.shift)
+            flat = pixels.permute(0, 2, 3, 1).flatten(1).to(torch.float32)  # [B, H * W * C]: rows are fastest
+            flat.mul_(self.pixel_scale).add_(self.pixel_shift)
+            images = flat.view(len(pixels), *pixels.shape[2:], -1).permute(0, 3, 1, 2)
             yield from zip(torch.split(images, batch_size), torch.split(labels, batch_size), strict=True)
 
 

@@ -1,4 +1,8 @@
-"""The networks, by name. Each takes images [B, C, H, W] and gives logits [B, classes]."""
+"""The networks, by name. Each takes images [B, C, H, W] and gives logits [B, classes].
+
+Papers write ReLU, then pooling; here the pooling comes first, which gives the same numbers and the same gradients
+for a quarter of the ReLU's work.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +29,16 @@ class ConvNet(nn.Sequential):
         rows, columns = _after_two_convolutions("convnet", height, width)
         super().__init__(
             nn.Conv2d(channels, 6, 5),  # [B, 6, H-4, W-4]
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),
             nn.Conv2d(6, 16, 5),
-            nn.ReLU(),
-            nn.MaxPool2d(2),  # [B, 16, rows, columns]
+            nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),  # [B, 16, rows, columns]
             nn.Flatten(),
             nn.Linear(16 * rows * columns, 120),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(120, 84),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(84, classes),  # [B, classes], logits
         )
 
@@ -52,25 +56,25 @@ class LeNet(ConvNet):
 
 
 class BnCnn(nn.Sequential):
-    """Two wide convolutions with batch norm, three linear layers with dropout; 110,186 parameters on CIFAR-10."""
+    """Two wide convolutions with batch norm, three linear layers with dropout; 109,962 parameters on CIFAR-10."""
 
     def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
         rows, columns = _after_two_convolutions("bn_cnn", height, width)
         super().__init__(
             nn.Conv2d(channels, 64, 5),  # [B, 64, H-4, W-4]
             nn.BatchNorm2d(64),
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),
             nn.Conv2d(64, 32, 5),
             nn.BatchNorm2d(32),
-            nn.ReLU(),
-            nn.MaxPool2d(2),  # [B, 32, rows, columns]
+            nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),  # [B, 32, rows, columns]
             nn.Flatten(),
             nn.Linear(32 * rows * columns, 64),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(0.2),
             nn.Linear(64, 32),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(0.2),
             nn.Linear(32, classes),
         )
@@ -81,7 +85,7 @@ class Mlp(nn.Sequential):
 
     def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
         super().__init__(
-            nn.Flatten(), nn.Linear(channels * height * width, 128), nn.ReLU(), nn.Linear(128, classes)
+            nn.Flatten(), nn.Linear(channels * height * width, 128), nn.ReLU(inplace=True), nn.Linear(128, classes)
         )
 
 
@@ -92,14 +96,14 @@ class MnistCnn(nn.Sequential):
         _require_side("mnist_cnn", height, width, 6)
         super().__init__(
             nn.Conv2d(channels, 32, 3),  # [B, 32, H-2, W-2]
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Conv2d(32, 64, 3),  # [B, 64, H-4, W-4]
-            nn.ReLU(),
             nn.MaxPool2d(2),
+            nn.ReLU(inplace=True),
             nn.Dropout(0.25),
             nn.Flatten(),
             nn.Linear(64 * ((height - 4) // 2) * ((width - 4) // 2), 128),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Dropout(0.5),
             nn.Linear(128, classes),
         )

@@ -12,10 +12,10 @@ REFERENCE_LR = {
     "sgd": 0.2,
     "momentum": 0.03,
     "nesterov": 0.03,
-    "adam": 0.002,
-    "adamw": 0.002,
-    "rmsprop": 0.001,
-    "adadelta": 2.0,
+    "adam": 0.003,
+    "adamw": 0.003,
+    "rmsprop": 0.003,
+    "adadelta": 1.0,
     "muon": 0.005,
 }
 REFERENCE_BATCH = 50

@@ -1,4 +1,4 @@
-"""sweep download: fetch a data set where there is a network."""
+"""sweep download: fetch a data set or pretrained weights where there is a network."""
 
 from __future__ import annotations
 
@@ -11,17 +11,44 @@ from sweep.errors import SweepError
 
 
 class Downloadable(StrEnum):
-    """The data sets that torchvision fetches."""
+    """What torchvision fetches: data sets, and the weights of a network."""
 
     CIFAR10 = "cifar10"
     MNIST = "mnist"
+    RESNET18 = "resnet18"
 
 
 def download(
-    dataset: Annotated[Downloadable, typer.Argument(help="The data set to fetch.")],
-    data_dir: Annotated[str, typer.Option(help="Where to put it: $SWEEP_DATA_DIR, else ./data.")] = "",
+    what: Annotated[Downloadable, typer.Argument(help="The data set, or the network whose weights, to fetch.")],
+    data_dir: Annotated[str, typer.Option(help="Where data goes: $SWEEP_DATA_DIR, else ./data.")] = "",
 ) -> None:
-    """Fetch a data set and decode it into the cache. For login nodes: compute nodes often have no network."""
+    """Fetch a data set and decode it into the cache, or pretrained weights into torch's. For login nodes: compute
+    nodes often have no network.
+    """
+    if what is Downloadable.RESNET18:
+        fetch_weights()
+    else:
+        fetch_data(what, data_dir)
+
+
+def fetch_weights() -> None:
+    """ResNet-18's weights, into torch's own cache ($TORCH_HOME)."""
+    from torchvision.models import ResNet18_Weights
+
+    from trainer.weights import find_weights
+
+    try:
+        ResNet18_Weights.IMAGENET1K_V1.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise SweepError(
+            f"the weights could not be fetched: {error}; run this where there is a network, or give the study "
+            "`weights = PATH` of a file that you bring"
+        ) from error
+    typer.echo(f"resnet18: {find_weights('pretrained')}")
+
+
+def fetch_data(dataset: Downloadable, data_dir: str) -> None:
+    """A data set, decoded once so that it is known to be whole."""
     from torchvision import datasets
 
     from trainer.cache import prepare

@@ -21,6 +21,10 @@ from sweep.toml_files import (
     split_changes,
 )
 
+STUDIES = (
+    "bn_cnn, cifar10_60, classifier_lab, finetune_resnet18, first_network_mnist, frontier_challenge, quickstart"
+)
+
 STUDY = """
 name = "mine"
 goal = "accuracy"
@@ -35,7 +39,7 @@ x = { low = 0.0, high = 1.0 }
 
 
 def test_the_built_in_studies_and_profiles_are_listed_by_name() -> None:
-    assert builtin_names("studies") == ["cifar10_60", "frontier_challenge", "quickstart"]
+    assert builtin_names("studies") == STUDIES.split(", ")
     assert "local" in builtin_names("slurm_profiles")
 
 
@@ -58,7 +62,7 @@ def test_a_file_here_comes_before_the_built_in_study_of_that_name(tmp_path: Path
 
 @pytest.mark.parametrize(
     ("load", "what", "names"),
-    [(load_study, "study", "cifar10_60, frontier_challenge, quickstart"), (load_profile, "profile", "local")],
+    [(load_study, "study", STUDIES), (load_profile, "profile", "local")],
 )
 def test_a_file_that_is_missing_is_told_with_the_built_in_names(load: Any, what: str, names: str) -> None:
     with pytest.raises(StudyFileError, match=f"no {what} 'nowhere.toml'") as refusal:
