@@ -7,6 +7,7 @@ import math
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -18,6 +19,7 @@ from trainer.context import Ended, TrainResult
 from trainer.errors import TrainerError
 from trainer.recipes import RECIPES
 
+BUG = 3
 INTERRUPTED = 130  # what shells use for Ctrl-C
 
 
@@ -150,7 +152,7 @@ def explore_command(argv: list[str], console: Console) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command; 0 when it came to an end, 1 for the user's mistakes."""
+    """Run the command; 0 when it came to an end, 1 for the user's mistakes, 3 for bugs, with a log."""
     words = sys.argv[1:] if argv is None else argv
     console = Console(highlight=False, markup=False, soft_wrap=True)
     commands = {"test": test_command, "explore": explore_command}
@@ -164,6 +166,12 @@ def main(argv: list[str] | None = None) -> int:
             print(f"error: {option}: {mistake['msg']}; got {mistake['input']!r}", file=sys.stderr)
     except (TrainerError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
+    except Exception:  # noqa: BLE001  # a bug, or a network of the user's own that fails in the middle
+        with tempfile.NamedTemporaryFile("w", prefix="trainer-bug-", suffix=".log", delete=False) as log:
+            log.write(f"{' '.join(words)}\n{traceback.format_exc()}")
+        last = traceback.format_exc().strip().splitlines()[-1]
+        print(f"failed: {last}\nThe whole story is in {log.name}; report it if we are to blame.", file=sys.stderr)
+        return BUG
     return 1
 
 
