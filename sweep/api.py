@@ -31,11 +31,11 @@ def launch(
         SweepError: the study, the profile, the run folder or the trials are at fault; the message says how.
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
-    from sweep.run import check_data, check_storage, create_run, drive, read_files, runs_folder
+    from sweep.run import check_data, check_search, create_run, drive, read_files, runs_folder
 
     spec, site = read_files(str(study), str(profile), changes or {})
     check_data(spec)
-    check_storage(spec.storage)
+    check_search(spec)
     paths = create_run(spec, site, runs_folder(runs))
     drive(paths, "launched", lambda driver: None)
     return paths.root

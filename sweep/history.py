@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +101,8 @@ def last_sign(paths: RunPaths, bundle: Bundle) -> float:
 
 def read_progress(path: Path) -> tuple[EpochReport, ...]:
     """The epochs reported so far; an epoch trained again by a later attempt counts once, as trained last."""
-    names = {field.name for field in fields(EpochReport)}
-    epochs = {line["epoch"]: EpochReport(**line) for line in read_lines(path) if names == line.keys()}
+    known = {field.name for field in fields(EpochReport)}
+    needed = {field.name for field in fields(EpochReport) if field.default is MISSING}
+    lines = (line for line in read_lines(path) if needed <= line.keys() <= known)
+    epochs = {line["epoch"]: EpochReport(**line) for line in lines}
     return tuple(epochs[epoch] for epoch in sorted(epochs))

@@ -9,7 +9,7 @@ from typing import Any
 from sweep.durations import show_percent, show_seconds
 from sweep.profile import Profile
 from sweep.search import sample_recipes
-from sweep.search.samplers import sampler_name
+from sweep.search.samplers import check_sampler, sampler_name
 from sweep.space import Budgeted, Choices, Ordinal, Parameter
 from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
 from sweep.walltime import UNTIMED_EPOCHS
@@ -60,7 +60,12 @@ class Plan:
 
 
 def make_plan(spec: StudySpec, profile: Profile) -> Plan:
-    """Work out what a launch of `spec` on `profile` would do."""
+    """Work out what a launch of `spec` on `profile` would do.
+
+    Raises:
+        StudyFileError: there is no such sampler, or it does not take its options.
+    """
+    check_sampler(spec)
     limits, slots = spec.limits, profile.slot_count()
     job_seconds = limits.trial + JOB_OVERHEAD_SECONDS
     affordable = limits.trials
@@ -105,6 +110,13 @@ def _warnings(spec: StudySpec, slots: int, affordable: int) -> list[str]:
 
 
 def _describe(parameter: Parameter) -> str:
+    conditions = [
+        f"{key} is {' or '.join(str(value) for value in values)}" for key, values in (parameter.when or {}).items()
+    ]
+    return _describe_values(parameter) + (f", when {' and '.join(conditions)}" if conditions else "")
+
+
+def _describe_values(parameter: Parameter) -> str:
     if isinstance(parameter, Choices):
         return "one of " + ", ".join(str(choice) for choice in parameter.choices)
     if isinstance(parameter, Budgeted):

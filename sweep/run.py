@@ -136,12 +136,18 @@ def check_data(spec: StudySpec) -> str:
     return f"{info.name}: {train_count:,} training images of {height} x {width}, {len(info.classes)} classes"
 
 
-def check_storage(url: str) -> None:
-    """Raise StudyFileError if a storage URL cannot be opened, before there is a run that needs it."""
-    if url:
-        from sweep.search.storage import open_storage
+def check_search(spec: StudySpec) -> None:
+    """Make the sampler and open a storage URL once, before there is a run that needs them.
 
-        open_storage(url, Path())
+    Raises:
+        StudyFileError: one of them cannot be had.
+    """
+    from sweep.search.samplers import check_sampler
+    from sweep.search.storage import open_storage
+
+    check_sampler(spec)
+    if spec.storage:
+        open_storage(spec.storage, Path())
 
 
 def create_run(spec: StudySpec, profile: Profile, runs: Path) -> RunPaths:

@@ -3,13 +3,39 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
+
+
+def _values(value: Any) -> Any:
+    """A condition may name one value or a list of them."""
+    if not isinstance(value, dict):
+        return value
+    return {key: item if isinstance(item, list | tuple) else [item] for key, item in value.items()}
+
+
+Condition = Annotated[dict[str, tuple[Any, ...]], BeforeValidator(_values)]
 
 
 class _Parameter(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    when: Condition | None = Field(None, description="part of a recipe only where other keys have these values")
+
+    def applies(self, recipe: Mapping[str, Any]) -> bool:
+        """Whether a recipe, without this key yet, is one that has it."""
+        return all(recipe.get(key) in values for key, values in (self.when or {}).items())
 
 
 class Choices(_Parameter):
@@ -24,6 +50,10 @@ class Choices(_Parameter):
         if odd:
             raise ValueError(f"a choice is a text, a number, true or false; these are not: {odd}")
         return choices
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a recipe of this space may hold the value."""
+        return any(value == choice and type(value) is type(choice) for choice in self.choices)
 
 
 class Range(_Parameter):
@@ -44,6 +74,11 @@ class Range(_Parameter):
     @property
     def is_whole(self) -> bool:
         return isinstance(self.low, int) and isinstance(self.high, int)
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a recipe of this space may hold the value."""
+        is_number = isinstance(value, int if self.is_whole else int | float) and not isinstance(value, bool)
+        return is_number and self.low <= value <= self.high
 
 
 class Ordinal(_Parameter):
@@ -83,11 +118,19 @@ class Ordinal(_Parameter):
             power *= self.powers_of or 2
         return tuple(powers)
 
+    def accepts(self, value: Any) -> bool:
+        """Whether a recipe of this space may hold the value."""
+        return value in self.ranks()
+
 
 class Budgeted(_Parameter):
     """Epochs: from 1 to what fits the trial's limit at its batch size, at most `up_to`."""
 
     up_to: int = Field(ge=1, description="the most epochs to propose, however many would fit")
+
+    def accepts(self, value: Any) -> bool:
+        """Whether a recipe of this space may hold the value."""
+        return isinstance(value, int) and 1 <= value <= self.up_to
 
 
 def _kind(value: Any) -> str:

@@ -21,8 +21,6 @@ TRAINER_PATTERN = r"^[\w.]+:\w+$"
 
 PARAMETER: TypeAdapter[Parameter] = TypeAdapter(Parameter)
 
-SamplerName = Literal["auto", "gp", "tpe", "random"]
-
 
 class Limits(BaseModel):
     """What a study may use. The first limit that is reached ends it."""
@@ -64,21 +62,66 @@ class StudySpec(BaseModel):
     seed: int = Field(
         0, ge=0, lt=2**31, description="of the proposals; trial n trains with seed + n unless seed is fixed"
     )
-    sampler: SamplerName = Field(
-        "auto", description="auto is gp for the first 300 trials, then tpe; or gp, tpe, random"
+    sampler: str = Field(
+        "auto",
+        pattern=r"^\w+$",
+        description="auto: gp for the first 300 trials, then tpe; or gp, tpe, random, qmc, any of Optuna's",
     )
+    sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of Optuna's sampler")
     storage: str = Field("", description="an Optuna storage URL; empty: journal.log in the run folder")
     trainer: str = Field(OURS, pattern=TRAINER_PATTERN, description="the training function, module:function")
     retries: int = Field(2, ge=0, description="new attempts for a trial whose process died without a result")
     limits: Limits = Field(description="what the study may use")
     fixed: dict[str, Any] = Field(default_factory=dict, description="keys of the recipe that are not searched")
     space: dict[str, Parameter] = Field(min_length=1, description="keys of the recipe that are searched")
+    start: tuple[dict[str, Any], ...] = Field(
+        (), description="recipes to try first; the sampler proposes the searched keys that they leave out"
+    )
+
+    @model_validator(mode="after")
+    def _check(self) -> StudySpec:
+        problems = [*condition_mistakes(self.space, self.fixed), *start_mistakes(self.start, self.space)]
+        if self.sampler == "auto" and self.sampler_options:
+            problems.append('sampler_options are of one sampler; sampler = "auto" is two')
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
 
     @property
     def takes_seed(self) -> bool:
         """Whether the driver gives each trial its own training seed."""
         keys = recipe_keys(config_class(self.trainer))
         return "seed" not in self.fixed and "seed" not in self.space and (keys is None or "seed" in keys)
+
+
+def condition_mistakes(space: Mapping[str, Parameter], fixed: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the `when` of searched keys."""
+    problems = []
+    for key, parameter in space.items():
+        for other, values in (parameter.when or {}).items():
+            where = f"space.{key}.when.{other}"
+            if key == "epochs" and isinstance(parameter, Budgeted):
+                problems.append(f"{where}: epochs with up_to are part of every recipe; leave `when` out")
+            elif other in space and space[other].when is not None:
+                problems.append(f"{where}: a condition must be on a key that has none itself; {other} has one")
+            elif other in space:
+                odd = [value for value in values if not space[other].accepts(value)]
+                problems += [f"{where}: {value!r} is no value of space.{other}" for value in odd]
+            elif other not in fixed:
+                problems.append(f"{where}: {other} is neither in [space] nor in [fixed]")
+    return problems
+
+
+def start_mistakes(start: tuple[dict[str, Any], ...], space: Mapping[str, Parameter]) -> list[str]:
+    """What is wrong with the recipes to start with."""
+    problems = []
+    for number, recipe in enumerate(start, 1):
+        for key, value in recipe.items():
+            if key not in space:
+                problems.append(f"start {number}: {key} is not searched; searched are {', '.join(space)}")
+            elif not space[key].accepts(value):
+                problems.append(f"start {number}: {key} = {value!r} is not in space.{key}")
+    return problems
 
 
 def recipe_mistakes(data: Mapping[str, Any]) -> list[str]:

@@ -162,7 +162,7 @@ def _allowed(kind: type[BaseModel], where: tuple[Any, ...]) -> list[str]:
     from sweep import space
 
     if len(where) == 3 and where[0] == "space":
-        return list(getattr(space, str(where[2]).capitalize()).model_fields)
+        return sorted(getattr(space, str(where[2]).capitalize()).model_fields, key=lambda key: key == "when")
     for part in where:
         annotation = kind.model_fields[str(part)].annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):

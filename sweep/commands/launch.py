@@ -17,13 +17,13 @@ def launch(
 ) -> None:
     """Start a study and drive it to its end. Ctrl-C detaches: the jobs go on, `sweep resume` does the rest."""
     from sweep.commands.drive import drive_and_report
-    from sweep.run import check_data, check_storage, create_run, read_files, runs_folder
+    from sweep.run import check_data, check_search, create_run, read_files, runs_folder
     from sweep.toml_files import parse_changes
 
     spec, site = read_files(study, profile, parse_changes(changes or []))
     with console().status("Looking at the data set (the first time, every image is decoded once) ..."):
         data = check_data(spec)
-    check_storage(spec.storage)
+    check_search(spec)
     paths = create_run(spec, site, runs_folder(runs))
     console().print(f"Launched {spec.name} in {paths.root}" + (f"\nData: {data}" if data else ""), soft_wrap=True)
     drive_and_report(paths, "launched")

@@ -11,8 +11,17 @@ from optuna.samplers import RandomSampler
 
 from sweep.errors import RunFolderError
 from sweep.records import TrialRecord
-from sweep.search.proposals import Params, attributes, decode, distributions, identity, verdict, was_cut_short
-from sweep.search.samplers import DistinctSampler, sampler_maker
+from sweep.search.proposals import (
+    Params,
+    attributes,
+    decode,
+    distributions,
+    encode,
+    identity,
+    verdict,
+    was_cut_short,
+)
+from sweep.search.samplers import DistinctSampler, check_sampler, mixed_seed, sampler_maker
 from sweep.search.storage import open_storage
 from sweep.spec import StudySpec
 from sweep.walltime import WalltimeModels
@@ -30,7 +39,9 @@ class Search:
 
         Raises:
             RunFolderError: a storage that runs share holds a study of this name from another run.
+            StudyFileError: there is no such sampler, or it does not take its options.
         """
+        check_sampler(spec)
         self.spec = spec
         self.distributions = distributions(spec)
         self.storage = open_storage(spec.storage, journal)
@@ -84,6 +95,8 @@ class Search:
             return None if recipe is None or identity(self.spec, recipe) in self.seen else recipe
 
         number = len(self.study.get_trials(deepcopy=False))
+        if number < len(self.spec.start):
+            return self._ask_start(number, models, limit_seconds)
         make = sampler_maker(self.spec, number)
         self.study.sampler = DistinctSampler(
             make,
@@ -96,6 +109,19 @@ class Search:
         if recipe is None:
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             raise SpaceExhaustedError
+        return self._proposed(trial, recipe)
+
+    def _ask_start(self, number: int, models: WalltimeModels, limit_seconds: float) -> tuple[int, Params, Params]:
+        """The study's own first recipes, in order; what they leave out is random. Their epochs are as they say."""
+        start = self.spec.start[number]
+        self.study.sampler = RandomSampler(seed=mixed_seed(self.spec.seed, number))
+        if not self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+            self.study.enqueue_trial(encode(self.spec, start))
+        trial = self.study.ask(self.distributions)
+        recipe = decode(self.spec, trial.params, models, limit_seconds) or {}
+        return self._proposed(trial, recipe | start)
+
+    def _proposed(self, trial: optuna.Trial, recipe: Params) -> tuple[int, Params, Params]:
         self.seen.add(identity(self.spec, recipe))
         if self.spec.takes_seed:
             recipe["seed"] = self.spec.seed + trial.number
@@ -131,4 +157,4 @@ def sample_recipes(spec: StudySpec, count: int) -> list[Params]:
     study.sampler = RandomSampler(seed=spec.seed)
     limit, all_epochs = spec.limits.trial, sys.maxsize
     found = (decode(spec, study.ask(space).params, {}, limit, all_epochs) for _ in range(count))
-    return [{key: recipe[key] for key in spec.space} for recipe in found if recipe is not None]
+    return [{key: recipe[key] for key in spec.space if key in recipe} for recipe in found if recipe is not None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -53,7 +54,9 @@ def decode(
     keeps its shape while the walltime model learns.
     """
     recipe = dict(spec.fixed)
-    for key, parameter in spec.space.items():
+    for key, parameter in sorted(spec.space.items(), key=lambda item: item[1].when is not None):
+        if not parameter.applies(recipe):  # the sampler's value for it goes nowhere, so the space stays static
+            continue
         if isinstance(parameter, Ordinal):
             recipe[key] = parameter.ranks()[params[f"{key}_rank"]]
         elif isinstance(parameter, Choices | Range):
@@ -68,6 +71,23 @@ def decode(
             return None
         recipe["epochs"] = round(emax ** params["epochs_share"])
     return recipe
+
+
+def encode(spec: StudySpec, start: Mapping[str, Any]) -> Params:
+    """Optuna's parameters for a recipe to start with: those that it says something about.
+
+    Epochs are the share that they are of `up_to`: decoded while less fits the limit, they become fewer.
+    """
+    params: Params = {}
+    for key, value in start.items():
+        parameter = spec.space[key]
+        if isinstance(parameter, Ordinal):
+            params[f"{key}_rank"] = parameter.ranks().index(value)
+        elif isinstance(parameter, Budgeted):
+            params[f"{key}_share"] = math.log(value) / math.log(parameter.up_to) if parameter.up_to > 1 else 0.0
+        else:
+            params[key] = value
+    return params
 
 
 def objective(spec: StudySpec, accuracy: float, train_seconds: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 import random
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
-from sweep.search.proposals import Params
+from sweep.errors import StudyFileError
+from sweep.search.proposals import Params, distributions
 from sweep.spec import StudySpec
 
 GP_TRIALS = 300  # past these a proposal of the Gaussian process costs seconds
@@ -93,6 +95,55 @@ def grid(space: Mapping[str, BaseDistribution], seed: int) -> Iterator[Params]:
         yield from (dict(zip(space, point, strict=True)) for point in points)
 
 
+SAMPLERS: dict[str, type[BaseSampler]] = {
+    "gp": GPSampler,
+    "tpe": TPESampler,
+    "random": RandomSampler,
+    "qmc": QMCSampler,
+}
+# How a sampler is made unless the study's options say otherwise.
+OPTIONS: dict[type[BaseSampler], dict[str, Any]] = {
+    GPSampler: {"warn_independent_sampling": False},
+    TPESampler: {"constant_liar": True},
+    QMCSampler: {"warn_independent_sampling": False, "warn_asynchronous_seeding": False},
+}
+
+
+def sampler_class(name: str) -> type[BaseSampler]:
+    """The sampler of a name: one of ours for short, or the name of a class of optuna.samplers.
+
+    Raises:
+        StudyFileError: there is none.
+    """
+    found = SAMPLERS.get(name) or getattr(optuna.samplers, name, None)
+    if isinstance(found, type) and issubclass(found, BaseSampler) and found is not BaseSampler:
+        return found
+    known = [other for other in optuna.samplers.__all__ if not other.startswith("Base")]
+    raise StudyFileError(
+        f"sampler must be auto, {', '.join(SAMPLERS)}, or one of {', '.join(known)}; got {name!r}"
+    )
+
+
+def check_sampler(spec: StudySpec) -> None:
+    """Make the study's sampler once, and try one that we do not know, before anything depends on it.
+
+    Raises:
+        StudyFileError: there is no such sampler, it does not take the options, or lacks a package.
+    """
+    name = sampler_name(spec, 0)
+    try:
+        sampler = sampler_maker(spec, 0)(0)
+        if name not in SAMPLERS:
+            study = optuna.create_study(sampler=sampler)
+            for _ in range(3):  # many begin with random ones
+                study.tell(study.ask(distributions(spec)), 0.0)
+    except (TypeError, ValueError, ImportError) as error:
+        known = ", ".join(inspect.signature(sampler_class(name)).parameters)
+        raise StudyFileError(
+            f"sampler {name} cannot be made with options {spec.sampler_options}: {error}; it takes {known}"
+        ) from error
+
+
 def sampler_name(spec: StudySpec, trials: int) -> str:
     """The sampler that proposes after so many trials."""
     if spec.sampler != "auto":
@@ -102,15 +153,15 @@ def sampler_name(spec: StudySpec, trials: int) -> str:
 
 def sampler_maker(spec: StudySpec, trials: int) -> Callable[[int], BaseSampler]:
     """Makes the sampler that proposes after so many trials, from a seed."""
-    name = sampler_name(spec, trials)
-    if name == "random":
-        return lambda seed: RandomSampler(seed=seed)
-    if name == "tpe":
-        return lambda seed: TPESampler(seed=seed, constant_liar=True)
-    return _gp
+    kind = sampler_class(sampler_name(spec, trials))
+    has_seed = "seed" in inspect.signature(kind).parameters
 
+    def make(seed: int) -> BaseSampler:
+        if kind is QMCSampler:  # one sequence for the whole study: its points lie well only together
+            seed = spec.seed
+        options = ({"seed": seed} if has_seed else {}) | OPTIONS.get(kind, {}) | spec.sampler_options
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return kind(**options)
 
-def _gp(seed: int) -> BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return GPSampler(seed=seed, warn_independent_sampling=False)
+    return make

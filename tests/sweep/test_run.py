@@ -11,7 +11,7 @@ from sweep_builders import ended, here, study, written_run
 from sweep.errors import StudyFileError
 from sweep.files import read_lines
 from sweep.paths import RunPaths
-from sweep.run import change_limits, check_storage, create_run, drive, open_run, read_files
+from sweep.run import change_limits, check_search, create_run, drive, open_run, read_files
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ def test_a_trainer_of_the_users_own_gets_no_data_folder() -> None:
 @pytest.mark.parametrize("url", ["nonsense", "nonsense://somewhere", "sqlite:////no/such/folder/optuna.db"])
 def test_a_storage_that_cannot_be_opened_is_told_with_its_url(url: str) -> None:
     with pytest.raises(StudyFileError) as refusal:
-        check_storage(url)
+        check_search(study(storage=url))
     assert f"storage must be an Optuna storage URL that can be opened; got {url!r} (" in str(refusal.value)
     assert "leave it empty for a journal in the run folder" in str(refusal.value)
 
 
 def test_a_storage_that_can_be_opened_or_is_the_journal_is_no_mistake(tmp_path: Path) -> None:
-    check_storage("")
+    check_search(study())
     assert list(tmp_path.iterdir()) == []
-    check_storage(f"sqlite:///{tmp_path / 'optuna.db'}")
+    check_search(study(storage=f"sqlite:///{tmp_path / 'optuna.db'}"))
 
 
 def test_every_run_has_an_id_of_its_own(tmp_path: Path) -> None:

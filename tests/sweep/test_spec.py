@@ -60,7 +60,6 @@ def test_an_unknown_key_is_named_with_the_keys_allowed_there(change: str, key: s
         ("target=1.01", "target: Input should be less than or equal to 1; got 1.01"),
         ("goal='fun'", "goal: Input should be 'speed' or 'accuracy'; got 'fun'"),
         ("seed=-1", "seed: Input should be greater than or equal to 0; got -1"),
-        ("sampler='cma'", "sampler: Input should be 'auto', 'gp', 'tpe' or 'random'; got 'cma'"),
         ("retries=-1", "retries: Input should be greater than or equal to 0; got -1"),
         ("limits.trials=0", "limits.trials: Input should be greater than or equal to 1; got 0"),
         ("limits.trial=0", "limits.trial: Input should be greater than 0; got 0"),
