@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -44,7 +43,8 @@ class Driver:
         self.jobs: dict[str, Job] = load_jobs(paths)
         self.trials: dict[int, TrialRecord] = load_trials(paths, self.jobs)
         self.driven_before = driven_seconds(paths.events)
-        self.began = time.monotonic()
+        self.clock = events.clock
+        self.began = self.clock.monotonic()
         self.no_more: Ending | None = None  # why no new trial is proposed
         self.failures_in_a_row = self.false_starts_in_a_row = 0
         self.breaker: BreakerError | None = None
@@ -59,7 +59,7 @@ class Driver:
         self.adopt()
         while (ending := self.step()) is None:
             on_step(self)
-            time.sleep(poll_seconds)
+            self.clock.sleep(poll_seconds)
         self.events.write("ended", why=ending.value)
         on_step(self)
         return ending
@@ -159,7 +159,9 @@ class Driver:
         """
         bundle = self.jobs[name].bundle
         claim = first_claim(self.paths, bundle)
-        seconds = 0.0 if claim is None else max(0.0, last_sign(self.paths, bundle) - claim["claimed_at"])
+        seconds = self.launcher.charged_seconds(bundle)
+        if seconds is None:
+            seconds = 0.0 if claim is None else max(0.0, last_sign(self.paths, bundle) - claim["claimed_at"])
         self.false_starts_in_a_row = self.false_starts_in_a_row + 1 if claim is None and not cancelled else 0
         end = JobEnd(state, gpu_seconds=round(seconds, 3), excused=cancelled or claim is None)
         for number in self.trials_of(bundle):
@@ -199,7 +201,7 @@ class Driver:
 
     def revoke(self, number: int, attempt: int) -> None:
         """Take the claim of a dead attempt, so that it can never start late."""
-        files.publish(self.paths.trial(number).claim(attempt), files.to_json({"revoked_at": time.time()}))
+        files.publish(self.paths.trial(number).claim(attempt), files.to_json({"revoked_at": self.clock.time()}))
 
     def wind_down(self) -> Ending:
         """Cancel what runs and keep what is done: the next resume goes on from the checkpoints."""
@@ -292,7 +294,7 @@ class Driver:
             name=f"{self.spec.name}-{record.number:05d}-{attempt}",
             trials=((record.number, attempt),),
             request_seconds=record.spec.limit_seconds - used + JOB_OVERHEAD_SECONDS,
-            submitted_at=time.time(),
+            submitted_at=self.clock.time(),
             host=socket.gethostname(),
         )
         folder = self.paths.job(bundle.name)
@@ -314,4 +316,4 @@ class Driver:
 
     def elapsed_seconds(self) -> float:
         """How long the study has been driven, over all sessions."""
-        return self.driven_before + time.monotonic() - self.began
+        return self.driven_before + self.clock.monotonic() - self.began

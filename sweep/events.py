@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
+from sweep.clock import MACHINE, Clock
 from sweep.files import append_line, read_lines
 
 SESSION_STARTS = ("launched", "resumed", "stopping")
@@ -15,11 +15,11 @@ SESSION_ENDS = ("ended", "detached", "breaker")
 class EventLog:
     """Appends one JSON line per event."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, clock: Clock = MACHINE) -> None:
+        self.path, self.clock = path, clock
 
     def write(self, event: str, **facts: Any) -> None:
-        append_line(self.path, {"time": round(time.time(), 3), "event": event, **facts})
+        append_line(self.path, {"time": round(self.clock.time(), 3), "event": event, **facts})
 
 
 def driven_seconds(path: Path) -> float:

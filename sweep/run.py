@@ -21,7 +21,7 @@ from sweep.records import Ending, Job, TrialRecord
 from sweep.spec import StudySpec, corners
 from sweep.toml_files import NONE, Changes
 from sweep.trainables import OURS, config_class
-from trainer.sources import data_root
+from trainer.sources import absolute, data_root
 
 if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
     from sweep.driver import Driver
@@ -90,9 +90,8 @@ def read_files(study: str, profile: str, changes: Changes) -> tuple[StudySpec, P
         fixed.setdefault("data_dir", site.data_dir)
     if spec.trainer == OURS:
         fixed["data_dir"] = str(data_root(str(fixed.get("data_dir", ""))))
-    kind, colon, folder = str(fixed.get("dataset", "")).partition(":")
-    if kind == "imagefolder" and colon:
-        fixed["dataset"] = f"imagefolder:{Path(folder).expanduser().absolute()}"
+    if isinstance(fixed.get("dataset"), str):
+        fixed["dataset"] = absolute(fixed["dataset"])
     if spec.trainer == OURS and fixed.get("weights") not in (None, "", "pretrained"):
         fixed["weights"] = str(Path(str(fixed["weights"])).expanduser().absolute())
     return spec.model_copy(update={"fixed": fixed}), site

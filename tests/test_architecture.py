@@ -29,7 +29,15 @@ LAYERS = {
         {"trainer.__main__"},
     ],
     "sweep": [
-        {"sweep.errors", "sweep.durations", "sweep.files", "sweep.paths", "sweep.slots", "sweep.profile"},
+        {
+            "sweep.clock",
+            "sweep.errors",
+            "sweep.durations",
+            "sweep.files",
+            "sweep.paths",
+            "sweep.slots",
+            "sweep.profile",
+        },
         {"sweep.records", "sweep.space", "sweep.trainables", "sweep.events", "sweep.lock"},
         {"sweep.spec", "sweep.history", "sweep.walltime"},
         {"sweep.ledger"},
@@ -37,6 +45,7 @@ LAYERS = {
         {"sweep.search", "sweep.launchers", "sweep.view"},
         {"sweep.driver", "sweep.plan"},
         {"sweep.run"},
+        {"sweep.simulation"},
         {"sweep.reporting"},
         {"sweep.api"},
         {"sweep"},
@@ -47,7 +56,7 @@ LAYERS = {
 }
 PARTS = {
     "sweep.search": [{"proposals", "storage"}, {"samplers"}, {"__init__"}],
-    "sweep.launchers": [{"local"}, {"__init__"}],
+    "sweep.launchers": [{"local", "simulated"}, {"__init__"}],
     "sweep.reporting": [{"figures", "tables"}, {"page"}, {"__init__"}],
     "sweep.commands": [
         {"__init__", "options", "boards"},

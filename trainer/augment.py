@@ -40,7 +40,7 @@ class Augmentation:
             images = taken.permute(0, 3, 1, 2)
         if self.cutout:
             near_row, near_column = (
-                (2 * (at - centre[:, None]) + self.cutout % 2).abs() < self.cutout + self.cutout % 2
+                (2 * (at - centre[:, None]) + 1 - self.cutout % 2).abs() < self.cutout
                 for at, centre in ((rows, row), (columns, column))
             )
             images = images.masked_fill((near_row[:, :, None] & near_column[:, None, :])[:, None], 0)

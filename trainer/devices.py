@@ -12,6 +12,8 @@ from trainer.errors import ConfigError
 
 PACE_STEPS = 16
 
+Autocast = Callable[[], AbstractContextManager[object]]
+
 
 def choose_device(name: str) -> torch.device:
     """The device of that name; `auto` takes CUDA (torch calls ROCm that too), then MPS, then the CPU.
@@ -41,7 +43,7 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def make_autocast(precision: str, device: torch.device) -> Callable[[], AbstractContextManager[object]]:
+def make_autocast(precision: str, device: torch.device) -> Autocast:
     """A maker of contexts in which the network computes in the recipe's precision.
 
     Raises:

@@ -46,8 +46,7 @@ def explore(
     info, arrays = open_cached(dataset, data_dir, image_size)
     images, labels = arrays["train_images"], arrays["train_labels"]
     counts = [np.bincount(arrays[f"{part}_labels"], minlength=len(info.classes)) for part in ("train", "test")]
-    histograms = [np.bincount(images[:, channel].reshape(-1), minlength=256) for channel in range(images.shape[1])]
-    found = Exploration(info, counts[0], counts[1], np.stack(histograms))
+    found = Exploration(info, counts[0], counts[1], channel_counts(images))
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
         pictures = {
@@ -58,3 +57,12 @@ def explore(
         for name, figure in pictures.items():
             figure.savefig(folder / name, dpi=120)
     return found
+
+
+def channel_counts(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """How often each value occurs in each channel [C, 256], some thousand images at a time."""
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for start in range(0, len(images), 4096):
+        for channel, values in enumerate(images[start : start + 4096].transpose(1, 0, 2, 3)):
+            counts[channel] += np.bincount(values.reshape(-1), minlength=256)
+    return counts

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedParameter
 
 from trainer.errors import ConfigError
 
@@ -47,6 +48,7 @@ class LeNet(ConvNet):
     """The same for one channel; colours are averaged to grey first. 61,706 parameters on 32x32, 10 classes."""
 
     def __init__(self, channels: int, height: int, width: int, classes: int) -> None:
+        _require_side("lenet", height, width, 16)
         super().__init__(1, height, width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -151,14 +153,16 @@ def make_model(name: str, image: Shape, classes: int, smallest_batch: int = 2) -
         ConfigError: the network cannot be found or built, or does not fit the images or the classes.
     """
     model = MODELS[name](*image, classes) if name in MODELS else _your_own(name, image, classes)
-    trial = copy.deepcopy(model).train()
     size = " x ".join(map(str, image))
+    is_lazy = any(isinstance(value, UninitializedParameter) for value in model.parameters())
+    trial = model if is_lazy else copy.deepcopy(model)  # a lazy layer gets its shape from its first images
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
-            logits = trial(torch.zeros(smallest_batch, *image))
-        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            logits = trial.train()(torch.zeros(smallest_batch, *image))
+        except Exception as error:  # the network may be the user's code
             raise ConfigError(
-                f"model {name} cannot take a batch of {smallest_batch} image(s) of {size}: {error}; "
+                f"model {name} cannot take a batch of {smallest_batch} image(s) of {size}: "
+                f"{type(error).__name__}: {error}; "
                 "choose another model, image size or batch_size (the last batch of an epoch counts too)"
             ) from error
     shape = tuple(getattr(logits, "shape", ()))
@@ -179,7 +183,8 @@ def _your_own(name: str, image: Shape, classes: int) -> nn.Module:
     try:
         build = getattr(importlib.import_module(module_name), class_name)
         wanted = inspect.signature(build).parameters
-        model = build(**{key: value for key, value in known.items() if key in wanted})
+        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in wanted.values())
+        model = build(**{key: value for key, value in known.items() if takes_all or key in wanted})
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(
             f"model must be a name or an importable module:Class, whose constructor takes any of "

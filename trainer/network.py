@@ -17,7 +17,7 @@ def make_network(config: TrainConfig, data: TrainingData, device: torch.device) 
     Raises:
         ConfigError: network, data and weights do not fit each other.
     """
-    smallest = len(data.train) % config.batch_size or config.batch_size
+    smallest = min(2, len(data.train) % config.batch_size or config.batch_size)
     model = make_model(config.model, data.image_shape, len(data.classes), smallest)
     if config.weights:
         start_from(model, config.weights, config.model)

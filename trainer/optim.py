@@ -61,6 +61,10 @@ class Optimizer:
             part.load_state_dict(state)
             for group, options in zip(part.param_groups, built, strict=True):
                 group.update(options)
+                if options.get("capturable"):  # torch leaves the counts where the saved options had them
+                    for parameter in group["params"]:
+                        kept = part.state[parameter]
+                        kept["step"] = torch.as_tensor(kept["step"], device=parameter.device)
         self._groups = [group for part in self.parts for group in part.param_groups]
 
 

@@ -15,8 +15,8 @@ from torch import nn
 from trainer import figures
 from trainer.config import TrainConfig
 from trainer.context import EpochReport
-from trainer.data import TrainingData, load_data
-from trainer.devices import choose_device, make_autocast
+from trainer.data import Split, TrainingData, load_data
+from trainer.devices import Autocast, choose_device, make_autocast
 from trainer.errors import ConfigError
 from trainer.evaluation import Evaluation, evaluate, evaluating
 from trainer.losses import make_loss
@@ -72,16 +72,17 @@ def retest(folder: Path, split: str = "", device: str = "auto", data_dir: str = 
         data.classes,
         part.images[part.rows[last]].cpu().numpy(),
         part.labels[part.rows[last]].cpu().numpy(),
-        _guesses(model, data, last, split),
+        _guesses(model, data, part, last, autocast),
         _first_kernels(model),
     )
 
 
 @torch.inference_mode()
-def _guesses(model: nn.Module, data: TrainingData, positions: torch.Tensor, split: str) -> NDArray[np.int64]:
-    part = data.test if split == "test" else data.validation
+def _guesses(
+    model: nn.Module, data: TrainingData, part: Split, positions: torch.Tensor, autocast: Autocast
+) -> NDArray[np.int64]:
     images, _ = next(data.batches(part, len(positions), positions))
-    with evaluating(model):
+    with evaluating(model), autocast():
         guesses: NDArray[np.int64] = model(images).argmax(dim=1).cpu().numpy()
     return guesses
 
@@ -100,7 +101,7 @@ def read_epochs(folder: Path) -> list[EpochReport]:
         try:
             data = json.loads(line)
             found[data["epoch"]] = EpochReport(**{key: data[key] for key in known & data.keys()})
-        except (ValueError, KeyError, TypeError):  # a torn line, or a note of another kind
+        except (ValueError, KeyError, TypeError, AttributeError):  # a torn line, or a note of another kind
             continue
     return [found[epoch] for epoch in sorted(found)]
 

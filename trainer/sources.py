@@ -48,6 +48,12 @@ class Source:
     decode: Callable[[], Decoded]
 
 
+def absolute(dataset: str) -> str:
+    """The `dataset` key with the path of an image folder made absolute."""
+    kind, colon, folder = dataset.partition(":")
+    return f"{kind}:{Path(folder).expanduser().absolute()}" if kind == "imagefolder" and colon else dataset
+
+
 def find_source(dataset: str, data_dir: str = "", image_size: int | None = None) -> Source:
     """The source behind a `dataset` key; an image folder's images are brought to `image_size`, if it is given.
 

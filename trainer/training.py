@@ -9,10 +9,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer.augment import make_augmentation
-from trainer.averaging import WeightAverage
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import Ended, EpochReport, RunContext, TrainResult
@@ -22,9 +21,9 @@ from trainer.errors import ConfigError
 from trainer.evaluation import Evaluation, evaluate
 from trainer.losses import make_loss
 from trainer.network import make_network
-from trainer.scalars import write_scalars
+from trainer.scalars import scalar_writer
 from trainer.schedules import learning_rate
-from trainer.steps import make_step
+from trainer.steps import Learner, RecordedStep, can_record
 from trainer.weights import save_weights
 
 # What may differ between two attempts of one recipe.
@@ -75,11 +74,14 @@ class TrainingRun:
         self, config: TrainConfig, context: RunContext, data: TrainingData, device: torch.device, began: float
     ) -> None:
         self.config, self.context, self.data, self.device, self.began = config, context, data, device, began
-        self.model = make_network(config, data, device)
         self.loss, self.autocast = make_loss(config), make_autocast(config.precision, device)
-        self.parts, self.step = make_step(config, self.model, self.loss, device, self.autocast)
-        self.average = WeightAverage(self.model, config.ema) if config.ema else None
+        network = make_network(config, data, device)
+        self.learner = Learner(config, network, self.loss, device, self.autocast)
+        recorded = can_record(config, device)
+        self.step = RecordedStep(self.learner, config.batch_size) if recorded else self.learner.step
         self.augmentation = make_augmentation(config)
+        wants_scalars = config.tensorboard and context.folder is not None
+        self.write_scalars = scalar_writer(context.folder) if wants_scalars and context.folder else None
         self.pace = Pace(device)
         self.steps_per_epoch = math.ceil(len(data.train) / config.batch_size)
         self.steps = self.steps_per_epoch * config.epochs
@@ -113,28 +115,27 @@ class TrainingRun:
         """Train what is left of the epoch under way; an answer says why it stopped early."""
         config, progress = self.config, self.progress
         epoch, done = divmod(progress.step, self.steps_per_epoch)
-        self.parts.loss_sum.fill_(progress.loss_sum)
-        self.parts.correct.fill_(progress.correct)
-        looked_at, looked_sum = progress.step, progress.loss_sum
+        self.learner.loss_sum.fill_(progress.loss_sum)
+        self.learner.correct.fill_(progress.correct)
+        looked_at, looked_sum = done * config.batch_size, progress.loss_sum
         batches = self.epoch_batches(epoch, done * config.batch_size)
         synchronize(self.device)
         started, ended = time.monotonic(), self.stop_requested()
         warm, warm_step = started, progress.step
         while ended is None and (batch := next(batches, None)) is not None:
             self.step(*batch, learning_rate(config, progress.step, self.steps))
-            if self.average is not None:
-                self.average.update(progress.step)
+            if self.learner.average is not None:
+                self.learner.average.update(progress.step)
             progress.step += 1
             self.pace.keep(progress.step)
-            if progress.step % config.loss_steps == 0:
-                loss_sum = float(self.parts.loss_sum)
+            done += 1
+            if done % config.loss_steps == 0:
+                loss_sum = float(self.learner.loss_sum)
                 if not math.isfinite(loss_sum):
                     break
-                images = (progress.step - looked_at) * config.batch_size
-                self.context.running_loss(
-                    epoch + 1, progress.step - epoch * self.steps_per_epoch, (loss_sum - looked_sum) / images
-                )
-                looked_at, looked_sum = progress.step, loss_sum
+                seen = min(done * config.batch_size, len(self.data.train))
+                self.context.running_loss(epoch + 1, done, (loss_sum - looked_sum) / (seen - looked_at))
+                looked_at, looked_sum = seen, loss_sum
             now = time.monotonic()
             self.step_seconds = (now - warm) / (progress.step - warm_step)
             if self.cold:
@@ -143,7 +144,7 @@ class TrainingRun:
                 ended = self.stop_requested()
         synchronize(self.device)
         progress.train_seconds += time.monotonic() - started
-        progress.loss_sum, progress.correct = float(self.parts.loss_sum), int(self.parts.correct)
+        progress.loss_sum, progress.correct = float(self.learner.loss_sum), int(self.learner.correct)
         return ended if math.isfinite(progress.loss_sum) else Ended.DIVERGED
 
     def close_epoch(self) -> Ended | None:
@@ -157,7 +158,7 @@ class TrainingRun:
             train_loss=progress.loss_sum / len(self.data.train),
             validation_loss=validation.loss if validation else None,
             validation_accuracy=progress.accuracy,
-            lr=self.parts.optimizer.lr,
+            lr=self.learner.optimizer.lr,
             train_seconds=progress.train_seconds,
             wall_seconds=self.wall_seconds(),
             train_accuracy=progress.correct / len(self.data.train),
@@ -165,8 +166,8 @@ class TrainingRun:
             test_accuracy=test.accuracy if test else None,
         )
         progress.loss_sum, progress.correct = 0.0, 0
-        if self.config.tensorboard and self.context.folder is not None:
-            write_scalars(self.context.folder, report)
+        if self.write_scalars is not None:
+            self.write_scalars(report)
         reason = self.context.report(report)  # before the checkpoint: an epoch may be told twice, but not missed
         self.save()
         return None if reason is None else Ended(reason.value)
@@ -183,15 +184,11 @@ class TrainingRun:
     def measure(self, split: Split) -> Evaluation:
         """Evaluate the weights as they are (the averaged ones, if there are), on the clock of evaluations."""
         started = time.monotonic()
-        evaluation = evaluate(self.evaluated_model(), self.data, split, self.loss, self.autocast)
+        evaluation = evaluate(self.learner.evaluated, self.data, split, self.loss, self.autocast)
         seconds = time.monotonic() - started
         self.eval_image_seconds = seconds / len(split)
         self.progress.eval_seconds += seconds
         return evaluation
-
-    def evaluated_model(self) -> nn.Module:
-        """The network whose accuracy counts."""
-        return self.model if self.average is None else self.average.model
 
     def result(self, ended: Ended, detail: str = "") -> TrainResult:
         """The result as things stand. A run that came to an end leaves its weights, and is tested if it asks."""
@@ -199,7 +196,7 @@ class TrainingRun:
         tested = arrived and self.config.test
         test_accuracy = self.measure(self.data.test).accuracy if tested else None
         if arrived and self.context.folder is not None:
-            save_weights(self.context.folder, self.evaluated_model(), self.config)
+            save_weights(self.context.folder, self.learner.evaluated, self.config)
         return TrainResult(
             ended=ended,
             epochs=self.progress.step // self.steps_per_epoch,
@@ -251,10 +248,7 @@ class TrainingRun:
         state: dict[str, Any] = {
             "recipe": self.recipe(),
             "progress": asdict(self.progress),
-            "model": self.model.state_dict(),
-            "average": None if self.average is None else self.average.model.state_dict(),
-            "optimizer": self.parts.optimizer.state_dict(),
-            "scaler": self.parts.scaler.state_dict(),
+            "learner": self.learner.state_dict(),
             "rng": torch.get_rng_state(),
             "device_rng": torch.cuda.get_rng_state() if self.device.type == "cuda" else None,
         }
@@ -274,11 +268,7 @@ class TrainingRun:
             raise ConfigError(
                 f"the checkpoint in {folder} belongs to another recipe or other images; use another folder"
             )
-        self.model.load_state_dict(state["model"])
-        if self.average is not None:
-            self.average.model.load_state_dict(state["average"])
-        self.parts.optimizer.load_state_dict(state["optimizer"])
-        self.parts.scaler.load_state_dict(state["scaler"])
+        self.learner.load_state_dict(state["learner"])
         self.progress = Progress(**state["progress"])
         self.earlier_wall_seconds = self.progress.wall_seconds
         torch.set_rng_state(state["rng"])

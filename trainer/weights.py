@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import pickle
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from trainer.config import TrainConfig
 from trainer.errors import ConfigError
+from trainer.sources import absolute, data_root
 
 WEIGHTS, RECIPE = "weights.pt", "recipe.json"
 PRETRAINED = "resnet18-f37072fd.pth"  # torchvision's IMAGENET1K_V1, under the name torch.hub gives it
@@ -46,9 +47,18 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         ConfigError: the file holds anything else.
     """
     try:
-        state: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, AttributeError) as error:
+        if zipfile.is_zipfile(path):  # what torch writes since 1.6; it does not look at the checksums itself
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip() is not None
+        else:
+            damaged = False
+        state: Any = None if damaged else torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError:
+        raise
+    except Exception as error:  # damaged bytes raise nearly anything
         raise ConfigError(f"weights file {path} cannot be read; it is damaged or no state dict") from error
+    if damaged:
+        raise ConfigError(f"weights file {path} is damaged: its checksums do not hold; fetch or copy it again")
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ConfigError(f"weights file {path} must hold a state dict: names and tensors")
     return dict(state)
@@ -62,14 +72,14 @@ def start_from(model: nn.Module, weights: str, name: str) -> None:
     """
     path = find_weights(weights)
     state, own = read_weights(path), model.state_dict()
-    head = head_of(model)[0]
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     for key in own:
         if key.endswith("num_batches_tracked"):  # older files do without
             state.setdefault(key, own[key])
     for key, tensor in list(state.items()):
         if key not in own or tensor.shape == own[key].shape:
             continue
-        if key.startswith(f"{head}."):
+        if linear and key.startswith(f"{linear[-1]}."):
             state[key] = own[key]  # other classes: a fresh head
         elif tensor.ndim == 4 and own[key].shape[1] == 1:
             state[key] = tensor.sum(dim=1, keepdim=True)  # what a grey image is to a network for colours
@@ -88,26 +98,25 @@ def _fits(own: dict[str, Tensor], state: dict[str, Tensor], key: str) -> bool:
 
 def save_weights(folder: Path, model: nn.Module, config: TrainConfig) -> None:
     """Write folder/recipe.json and, whole or not at all, the network's state dict to folder/weights.pt."""
-    (folder / RECIPE).write_text(config.model_dump_json(indent=2, exclude_defaults=True) + "\n")
+    located = config.model_copy(
+        update={"dataset": absolute(config.dataset), "data_dir": str(data_root(config.data_dir))}
+    )
+    (folder / RECIPE).write_text(located.model_dump_json(indent=2) + "\n")
     scratch = folder / f"{WEIGHTS}.tmp"
     torch.save(model.state_dict(), scratch)
     scratch.replace(folder / WEIGHTS)
 
 
-def head_of(model: nn.Module) -> tuple[str, nn.Linear]:
-    """Name and module of the last linear layer.
+def freeze_backbone(model: nn.Module) -> None:
+    """Leave only the last linear layer trainable; batch norm and dropout of the rest stay as in evaluation.
 
     Raises:
-        ConfigError: the network has none.
+        ConfigError: the network has no linear layer.
     """
-    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     if not linear:
-        raise ConfigError("the network has no linear layer to be its head; do without freeze and weights")
-    return linear[-1]
-
-
-def freeze_backbone(model: nn.Module) -> None:
-    """Leave only the head trainable; batch norm and dropout of the rest stay as in evaluation."""
-    _, head = head_of(model)
+        raise ConfigError(
+            "freeze = backbone trains the last linear layer, and this network has none; leave it out"
+        )
     model.requires_grad_(False).eval()
-    head.requires_grad_(True).train()
+    linear[-1].requires_grad_(True).train()

@@ -31,6 +31,9 @@ class Launcher(Protocol):
     def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
         """The state of every job asked for, whichever process launched it."""
 
+    def charged_seconds(self, bundle: Bundle) -> float | None:
+        """GPU-seconds that a job which is gone has cost, by the accounting; None where there is none."""
+
     def cancel(self, bundles: Mapping[str, Bundle]) -> None:
         """Ask the jobs to leave; they keep their checkpoints."""
 

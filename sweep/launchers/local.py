@@ -59,6 +59,10 @@ class LocalLauncher:
         """RUNNING while somebody holds the job's lock; a job that outstays its request is made to leave."""
         return {name: self._state(self.paths.job(name), bundle) for name, bundle in bundles.items()}
 
+    def charged_seconds(self, bundle: Bundle) -> float | None:
+        """None: this machine keeps no accounts, the worker's files tell."""
+        return None
+
     def cancel(self, bundles: Mapping[str, Bundle]) -> None:
         """SIGTERM now, SIGKILL to those that have not left after KILL_SECONDS."""
         files = [self.paths.job(name) for name in bundles]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -63,6 +64,27 @@ def test_the_arrays_are_what_was_decoded(pets):
     assert arrays["test_labels"].tolist() == [0] * 4 + [1] * 4
 
 
+def test_colours_and_pixels_keep_their_places(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
+    root = make_imagefolder(tmp_path / "colours", shape=(6, 9, 3))
+    save_image(root / "train" / "cat" / "0.png", noise)
+
+    info, arrays = open_cached(f"imagefolder:{root}")
+
+    assert info.image_shape == (3, 6, 9)
+    np.testing.assert_array_equal(arrays["train_images"][0], noise.transpose(2, 0, 1))
+
+
+def test_an_entry_of_another_layout_is_built_again(pets, cache):
+    prepare(pets)
+    meta = entry_of(cache) / "meta.json"
+    whole = meta.read_text()
+    meta.write_text(json.dumps(json.loads(whole) | {"layout": -1}))
+
+    assert first_shade(pets) == 0
+    assert meta.read_text() == whole
+
+
 def test_the_arrays_are_mapped_not_read(pets):
     _, arrays = open_cached(pets)
 
@@ -113,6 +135,17 @@ def test_a_truncated_file_is_built_again(pets, cache, name, left):
     assert (entry_of(cache) / name).read_bytes() == whole
 
 
+@pytest.mark.parametrize("name", [f"{name}.npy" for name in ARRAYS])
+def test_a_file_with_a_changed_byte_is_built_again(pets, cache, name):
+    prepare(pets)
+    whole = (entry_of(cache) / name).read_bytes()
+    (entry_of(cache) / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+
+    prepare(pets)
+
+    assert (entry_of(cache) / name).read_bytes() == whole
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_a_lost_file_is_built_again(pets, cache, name):
     prepare(pets)
@@ -120,6 +153,13 @@ def test_a_lost_file_is_built_again(pets, cache, name):
 
     assert first_shade(pets) == 0
     assert files_below(entry_of(cache)) == sorted(FILES)
+
+
+def test_each_image_size_has_an_entry_of_its_own(pets, cache):
+    shapes = [open_cached(pets, image_size=size)[0].image_shape for size in (None, 16, 24, 16)]
+
+    assert shapes == [(1, 32, 32), (1, 16, 16), (1, 24, 24), (1, 16, 16)]
+    assert sum(path.is_dir() for path in cache.iterdir()) == 3
 
 
 def test_an_image_that_cannot_be_read_leaves_no_entry(pets, cache, tmp_path):

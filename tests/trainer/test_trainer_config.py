@@ -7,7 +7,9 @@ import math
 import pytest
 from pydantic import ValidationError
 
-from trainer.config import TrainConfig
+from trainer import models as built
+from trainer.config import MODELS, TrainConfig
+from trainer.schedules import REFERENCE_LR
 
 REFUSED = [
     ("dataset", "imagenet"),
@@ -18,7 +20,7 @@ REFUSED = [
     ("epochs", 2.5),
     ("epochs", "many"),
     ("batch_size", 0),
-    ("optimizer", "rmsprop"),
+    ("optimizer", "lion"),
     ("lr", 0),
     ("lr", -0.1),
     ("lr", math.nan),
@@ -30,7 +32,7 @@ REFUSED = [
     ("momentum", math.nan),
     ("weight_decay", -1e-9),
     ("weight_decay", math.inf),
-    ("schedule", "cosine"),
+    ("schedule", "triangle"),
     ("warmup", -0.01),
     ("warmup", 1),
     ("warmup", math.nan),
@@ -41,6 +43,22 @@ REFUSED = [
     ("seed", -1),
     ("split_seed", -1),
     ("device", "tpu"),
+    ("image_size", 0),
+    ("normalization", "mine"),
+    ("model", "module:"),
+    ("model", "my module:Net"),
+    ("freeze", "head"),
+    ("step_epochs", 0),
+    ("gamma", 0),
+    ("gamma", 1.1),
+    ("loss", "hinge"),
+    ("label_smoothing", 1),
+    ("crop", -1),
+    ("cutout", -1),
+    ("ema", 1),
+    ("precision", "fp8"),
+    ("loss_steps", 0),
+    ("seed", 2**32),
 ]
 
 ACCEPTED = [
@@ -57,7 +75,23 @@ ACCEPTED = [
     ("warmup", 0),
     ("validation_fraction", 0),
     ("seed", 0),
+    ("seed", 2**32 - 1),
+    ("image_size", 1),
+    ("model", "my_package.networks:Net"),
+    ("gamma", 1),
+    ("label_smoothing", 0.99),
+    ("ema", 0.9999),
 ]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_network_named_can_be_built(name):
+    assert TrainConfig(model=name).model in built.MODELS
+
+
+@pytest.mark.parametrize("name", REFERENCE_LR)
+def test_every_optimizer_with_a_reference_rate_can_be_asked_for(name):
+    assert TrainConfig.model_validate({"optimizer": name}).optimizer == name
 
 
 def test_the_defaults_are_a_valid_recipe():

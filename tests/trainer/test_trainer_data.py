@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trainer_helpers import make_imagefolder
 
 from trainer.cache import open_cached
 from trainer.config import TrainConfig
@@ -126,6 +127,53 @@ def test_a_batch_larger_than_the_training_split_is_refused_with_its_size(fractio
 
 def test_a_batch_may_be_the_whole_training_split():
     assert len(load(validation_fraction=0, batch_size=1437).train) == 1437
+
+
+def test_the_test_images_are_loaded_for_a_look_at_every_epoch():
+    assert len(load(test_epochs=True).test) == 360
+
+
+# Normalisation
+
+
+@pytest.mark.parametrize(
+    ("shape", "mean", "std"),
+    [
+        ((20, 20, 3), [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+        ((20, 20), [(0.485 + 0.456 + 0.406) / 3], [(0.229 + 0.224 + 0.225) / 3]),
+    ],
+)
+def test_images_are_normalised_as_imagenets_weights_expect(tmp_path, shape, mean, std):
+    dataset = f"imagefolder:{make_imagefolder(tmp_path / 'pets', shape=shape)}"
+
+    data = load(dataset=dataset, normalization="imagenet", validation_fraction=0, batch_size=1)
+
+    ((images, _),) = data.batches(data.train, 1, torch.tensor([7]))
+    expected = [(203 / 255 - middle) / spread for middle, spread in zip(mean, std, strict=True)]
+    torch.testing.assert_close(images[0, :, 3, 5], torch.tensor(expected))
+
+
+def test_image_folders_are_centred_on_one_half(tmp_path):
+    dataset = f"imagefolder:{make_imagefolder(tmp_path / 'pets')}"
+
+    data = load(dataset=dataset, validation_fraction=0, batch_size=1)
+
+    ((images, _),) = data.batches(data.train, 1, torch.tensor([7]))
+    assert images[0, 0, 0, 0].item() == pytest.approx((203 / 255 - 0.5) / 0.5)
+
+
+def test_a_change_gets_the_pixels_and_their_positions():
+    data = numbered(9000)
+
+    batches = data.batches(
+        data.train,
+        1000,
+        torch.arange(9000).flip(0),
+        lambda pixels, positions: (pixels + positions[:, None, None, None]).to(torch.uint8),
+    )
+
+    images = torch.cat([images for images, _ in batches])
+    torch.testing.assert_close(images.flatten(), (2 * torch.arange(9000).flip(0) % 256).float())
 
 
 # Batches

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import one_hot
 
+from trainer.config import TrainConfig
 from trainer.data import Split, TrainingData
 from trainer.evaluation import EVAL_BATCH, Evaluation, evaluate
+from trainer.losses import make_loss
 
 TRUE = [0, 0, 0, 0, 1, 1, 2, 2, 2, 2]
 GUESSED = [0, 0, 1, 2, 1, 0, 2, 2, 2, 1]
@@ -45,6 +47,10 @@ def test_rows_of_the_confusion_matrix_are_true_classes_and_columns_guesses():
 
 def test_the_accuracy_is_the_share_of_correct_images():
     assert evaluation().accuracy == pytest.approx(6 / 10)
+
+
+def test_an_accuracy_of_seven_in_ten_reaches_a_target_of_70_percent():
+    assert evaluation(true=[0] * 10, guessed=[0] * 7 + [1] * 3).accuracy >= 0.7
 
 
 def test_the_loss_is_the_mean_cross_entropy():
@@ -82,6 +88,23 @@ def test_a_split_of_several_batches_is_counted_whole():
     images = 2 * EVAL_BATCH + 1
 
     assert evaluation(true=[1] * images, guessed=[1] * images).confusion[1, 1] == images
+
+
+def test_the_loss_is_the_mean_of_the_loss_asked_for():
+    data = written(TRUE, GUESSED)
+
+    measured = evaluate(PixelReader(), data, data.validation, make_loss(TrainConfig(loss="mse"))).loss
+
+    assert measured == pytest.approx(4 * (2 / 3) / 10)  # two logits of three are wrong for four images
+
+
+def test_each_part_of_the_network_is_left_in_its_mode():
+    model, data = nn.Sequential(PixelReader(), nn.Dropout(0.5), nn.Dropout(0.5)), written(TRUE, GUESSED)
+    model[1].eval()
+
+    evaluate(model, data, data.validation)
+
+    assert [module.training for module in model.modules()] == [True, True, False, True]
 
 
 @pytest.mark.parametrize("training", [True, False])

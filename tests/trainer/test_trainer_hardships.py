@@ -15,12 +15,13 @@ from pydantic import ValidationError
 from trainer_helpers import ScriptedContext, SlowNet, flat, make_imagefolder, make_mnist, save_image
 
 from trainer import Ended, StopReason, TrainResult
-from trainer.__main__ import main, make_parser, verdict
+from trainer.__main__ import main, make_parser
 from trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.errors import DataError, TrainerError
 from trainer.models import MODELS
+from trainer.shell import verdict
 from trainer.sources import find_source
 from trainer.training import train
 
@@ -121,7 +122,7 @@ def test_a_folder_that_cannot_be_made_is_the_users_mistake(tmp_path, capsys):
 
 
 def test_brackets_in_the_folder_are_printed(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("trainer.__main__.ShellContext.stop_requested", lambda self: StopReason.INTERRUPTED)
+    monkeypatch.setattr("trainer.shell.ShellContext.stop_requested", lambda self: StopReason.INTERRUPTED)
 
     main(["--epochs", "1", "--folder", str(tmp_path / "run[a]")])
 

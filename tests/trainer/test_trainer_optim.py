@@ -1,102 +1,42 @@
-"""Optimizers and learning rates."""
+"""Optimizers: what each name gives, that it goes downhill, and what it takes over from a checkpoint."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+import copy
 
 import pytest
 import torch
 from torch import nn
 
 from trainer.config import TrainConfig
-from trainer.optim import REFERENCE_LR, learning_rate, make_optimizer, peak_lr
+from trainer.optim import Optimizer, make_optimizer
+from trainer.schedules import REFERENCE_LR
+
+CPU = torch.device("cpu")
 
 
-def optimizer_of(**keys) -> torch.optim.Optimizer:
-    return make_optimizer(TrainConfig(**keys), [nn.Parameter(torch.zeros(3))], torch.device("cpu"))
+def network() -> nn.Sequential:
+    """Two hidden matrices, a convolution and a head."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3)
+    )
 
 
-def rates(steps: int, **keys) -> list[float]:
-    config = TrainConfig(**keys)
-    return [learning_rate(config, step, steps) for step in range(steps)]
+def optimizer_of(model: nn.Module | None = None, **keys) -> Optimizer:
+    return make_optimizer(TrainConfig(**keys), model or network(), CPU)
 
 
-# The peak
+def take_a_step(model: nn.Module, optimizer: Optimizer, seed: int) -> None:
+    images = torch.randn(4, 1, 4, 4, generator=torch.Generator().manual_seed(seed))
+    optimizer.zero_grad()
+    model(images).square().mean().backward()
+    optimizer.step()
 
 
-@pytest.mark.parametrize("name", REFERENCE_LR)
-def test_the_reference_rate_holds_at_the_reference_batch(name):
-    assert peak_lr(TrainConfig(optimizer=name, batch_size=50)) == REFERENCE_LR[name]
-
-
-@pytest.mark.parametrize(("batch_size", "factor"), [(200, 2), (450, 3), (2, 0.2)])
-def test_the_reference_rate_grows_with_the_square_root_of_the_batch(batch_size, factor):
-    config = TrainConfig(optimizer="adam", batch_size=batch_size)
-
-    assert peak_lr(config) == pytest.approx(REFERENCE_LR["adam"] * factor)
-
-
-@pytest.mark.parametrize("batch_size", [1, 50, 800])
-def test_an_explicit_rate_does_not_depend_on_the_batch(batch_size):
-    assert peak_lr(TrainConfig(lr=0.07, batch_size=batch_size)) == 0.07
-
-
-@pytest.mark.parametrize(("keys", "unscaled"), [({"lr": 0.5}, 0.5), ({"optimizer": "sgd"}, REFERENCE_LR["sgd"])])
-def test_lr_scale_multiplies_the_rate_given_or_reference(keys, unscaled):
-    assert peak_lr(TrainConfig(lr_scale=3, **keys)) == pytest.approx(3 * unscaled)
-
-
-# The schedule
-
-
-def test_the_constant_schedule_stays_at_the_peak():
-    assert rates(100, schedule="constant", lr=0.3) == [0.3] * 100
-
-
-def test_one_cycle_starts_at_a_25th_of_the_peak():
-    assert rates(100, lr=1)[0] == pytest.approx(1 / 25)
-
-
-def test_one_cycle_climbs_in_equal_strides():
-    climb = rates(100, lr=1, warmup=0.25)[:26]
-
-    strides = [after - before for before, after in pairwise(climb)]
-
-    assert strides == pytest.approx([0.96 / 25] * 25)
-
-
-@pytest.mark.parametrize(("warmup", "peak_step"), [(0.0, 0), (0.25, 50), (0.5, 100), (0.9, 180)])
-def test_one_cycle_peaks_when_the_warmup_ends(warmup, peak_step):
-    schedule = rates(200, lr=2, warmup=warmup)
-
-    assert schedule[peak_step] == pytest.approx(2)
-    assert max(schedule) == schedule[peak_step]
-
-
-def test_one_cycle_falls_from_the_peak_to_the_end():
-    fall = rates(200, lr=1, warmup=0.25)[50:]
-
-    assert all(before > after > 0 for before, after in pairwise(fall))
-    assert fall[-1] < 0.001
-
-
-def test_one_cycle_passes_half_the_peak_in_the_middle_of_its_fall():
-    assert learning_rate(TrainConfig(lr=1, warmup=0.2), 60, 100) == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize("steps", [1, 2, 3])
-@pytest.mark.parametrize("warmup", [0.0, 0.25, 0.99])
-def test_one_cycle_is_above_zero_and_at_most_the_peak_in_the_shortest_runs(steps, warmup):
-    assert all(0 < rate <= 1 for rate in rates(steps, lr=1, warmup=warmup))
-
-
-def test_one_cycle_scales_with_the_reference_rate():
-    small, large = rates(40, batch_size=50), rates(40, batch_size=200)
-
-    assert large == pytest.approx([2 * rate for rate in small])
-
-
-# The optimizers
+def same_weights(first: nn.Module, second: nn.Module) -> bool:
+    pairs = zip(first.state_dict().values(), second.state_dict().values(), strict=True)
+    return all(torch.equal(one, other) for one, other in pairs)
 
 
 @pytest.mark.parametrize(
@@ -106,28 +46,107 @@ def test_one_cycle_scales_with_the_reference_rate():
         ("momentum", torch.optim.SGD, {"momentum": 0.8, "nesterov": False}),
         ("nesterov", torch.optim.SGD, {"momentum": 0.8, "nesterov": True}),
         ("adam", torch.optim.Adam, {"betas": (0.8, 0.999)}),
+        ("adamw", torch.optim.AdamW, {"betas": (0.8, 0.999)}),
+        ("rmsprop", torch.optim.RMSprop, {"momentum": 0, "alpha": 0.99}),
+        ("adadelta", torch.optim.Adadelta, {"rho": 0.9}),
     ],
 )
 def test_each_name_gives_its_optimizer(name, kind, options):
-    optimizer = optimizer_of(optimizer=name, momentum=0.8, lr=0.1, weight_decay=0.01)
+    (part,) = optimizer_of(optimizer=name, momentum=0.8, lr=0.1, weight_decay=0.01).parts
 
-    (group,) = optimizer.param_groups
-    assert type(optimizer) is kind
+    (group,) = part.param_groups
+    assert type(part) is kind
     assert options.items() <= group.items()
     assert (group["lr"], group["weight_decay"]) == (0.1, 0.01)
 
 
 def test_nesterov_without_momentum_is_plain_gradient_descent():
-    assert optimizer_of(optimizer="nesterov", momentum=0).param_groups[0]["nesterov"] is False
+    (part,) = optimizer_of(optimizer="nesterov", momentum=0).parts
+
+    assert part.param_groups[0]["nesterov"] is False
+
+
+def test_muon_takes_the_hidden_matrices_and_adamw_all_else():
+    model = network()
+
+    others, hidden = optimizer_of(model, optimizer="muon", momentum=0.8, weight_decay=0.01).parts
+
+    assert [type(others), type(hidden)] == [torch.optim.AdamW, torch.optim.Muon]
+    assert [id(matrix) for matrix in hidden.param_groups[0]["params"]] == [
+        id(model[2].weight),
+        id(model[4].weight),
+    ]
+    taken = [id(parameter) for part in (others, hidden) for parameter in part.param_groups[0]["params"]]
+    assert sorted(taken) == sorted(id(parameter) for parameter in model.parameters())
+    assert hidden.param_groups[0]["momentum"] == others.param_groups[0]["betas"][0] == 0.8
+
+
+def test_muon_without_a_hidden_matrix_is_adamw():
+    (part,) = optimizer_of(nn.Linear(3, 2), optimizer="muon").parts
+
+    assert type(part) is torch.optim.AdamW
+
+
+@pytest.mark.parametrize("name", REFERENCE_LR)
+def test_frozen_parameters_are_left_alone(name):
+    model = network()
+    model.requires_grad_(False)[-1].requires_grad_(True)
+    before = copy.deepcopy(model)
+
+    take_a_step(model, optimizer_of(model, optimizer=name, weight_decay=0.1), seed=0)
+
+    assert same_weights(model[:-1], before[:-1])
+    assert not torch.equal(model[-1].weight, before[-1].weight)
+
+
+@pytest.mark.parametrize("name", REFERENCE_LR)
+def test_the_rate_is_set_in_every_part(name):
+    optimizer = optimizer_of(optimizer=name)
+
+    optimizer.set_lr(0.123)
+
+    assert optimizer.lr == 0.123
+    assert {group["lr"] for part in optimizer.parts for group in part.param_groups} == {0.123}
 
 
 @pytest.mark.parametrize("name", REFERENCE_LR)
 def test_each_optimizer_goes_downhill(name):
-    parameter = nn.Parameter(torch.tensor([1.0]))
-    optimizer = make_optimizer(TrainConfig(optimizer=name, lr=0.01), [parameter], torch.device("cpu"))
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.ones_(model.weight)
+    optimizer = optimizer_of(model, optimizer=name, lr=0.01)
     for _ in range(20):
         optimizer.zero_grad()
-        (parameter**2).sum().backward()
+        model.weight.square().sum().backward()
         optimizer.step()
 
-    assert -1 < parameter.item() < 1
+    assert -1 < model.weight.item() < 1
+
+
+@pytest.mark.parametrize("name", REFERENCE_LR)
+def test_an_optimizer_goes_on_as_if_it_had_never_stopped(name):
+    model = network()
+    optimizer = optimizer_of(model, optimizer=name)
+    for seed in range(3):
+        take_a_step(model, optimizer, seed)
+    resumed = copy.deepcopy(model)
+    later = optimizer_of(resumed, optimizer=name)
+    later.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+
+    for seed in range(3, 6):
+        take_a_step(model, optimizer, seed)
+        take_a_step(resumed, later, seed)
+
+    assert same_weights(model, resumed)
+
+
+def test_a_rate_set_after_loading_counts():
+    model = nn.Linear(1, 1, bias=False)
+    optimizer = optimizer_of(model, optimizer="sgd", lr=0.5)
+    optimizer.load_state_dict(copy.deepcopy(optimizer.state_dict()))
+    before = model.weight.item()
+
+    optimizer.set_lr(0.1)
+    (3 * model.weight).sum().backward()
+    optimizer.step()
+
+    assert model.weight.item() == pytest.approx(before - 0.3)

@@ -132,6 +132,46 @@ class TestImageFolder:
         assert decode(root).classes == ("cat", "dog")
 
 
+class TestImageSize:
+    def test_images_of_several_sizes_are_brought_to_one(self, tmp_path):
+        root = make_imagefolder(tmp_path / "pets")
+        for number, (height, width) in enumerate([(20, 60), (64, 64), (7, 5)]):
+            save_image(root / "train" / "cat" / f"{number}.png", flat(50 + number, (height, width)))
+
+        decoded = find_source(f"imagefolder:{root}", image_size=24).decode()
+
+        assert decoded.train.images.shape == (8, 1, 24, 24)
+        assert decoded.test.images.shape == (8, 1, 24, 24)
+        assert [np.unique(image).tolist() for image in decoded.train.images[:3]] == [[50], [51], [52]]
+
+    @pytest.mark.parametrize("shape", [(8, 24), (24, 8)])
+    def test_of_an_oblong_image_its_middle_square_is_kept(self, tmp_path, shape):
+        root = make_imagefolder(tmp_path / "pets")
+        pixels = flat(0, shape)
+        pixels[shape[0] // 2 - 4 : shape[0] // 2 + 4, shape[1] // 2 - 4 : shape[1] // 2 + 4] = 200
+        save_image(root / "train" / "cat" / "0.png", pixels)
+
+        decoded = find_source(f"imagefolder:{root}", image_size=8).decode()
+
+        assert np.unique(decoded.train.images[0]).tolist() == [200]
+
+    def test_images_of_that_size_stay_as_they_are(self, tmp_path):
+        root = make_imagefolder(tmp_path / "pets", shape=(9, 9, 3))
+        noise = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+        save_image(root / "train" / "cat" / "0.png", noise)
+
+        decoded = find_source(f"imagefolder:{root}", image_size=9).decode()
+
+        np.testing.assert_array_equal(decoded.train.images[0], noise.transpose(2, 0, 1))
+
+    def test_the_fingerprint_tells_sizes_apart(self, tmp_path):
+        root = make_imagefolder(tmp_path / "pets")
+
+        prints = {find_source(f"imagefolder:{root}", image_size=size).fingerprint for size in (None, 8, 9)}
+
+        assert len(prints) == 3
+
+
 class TestImageFolderMistakes:
     def test_a_folder_that_does_not_exist_is_named(self, tmp_path):
         with pytest.raises(DataError, match=r"nowhere/train does not exist"):
@@ -200,7 +240,9 @@ class TestImageFolderMistakes:
         root = make_imagefolder(tmp_path / "pets")
         save_image(root / "train" / "dog" / "0.png", flat(0, (height, width)))
 
-        with pytest.raises(DataError, match=rf"dog/0\.png is {height} x {width}, the first is 32 x 32"):
+        with pytest.raises(
+            DataError, match=rf"dog/0\.png is {height} x {width}, the first is 32 x 32; set image_size"
+        ):
             decode(root)
 
 

@@ -16,10 +16,11 @@ from trainer import Ended, StopReason
 from trainer.checkpoint import NAME, load_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import QuietContext
+from trainer.devices import choose_device
 from trainer.errors import ConfigError, DataError
-from trainer.models import MODELS
-from trainer.optim import learning_rate
-from trainer.training import choose_device, train
+from trainer.models import MODELS, ConvNet
+from trainer.schedules import REFERENCE_LR, learning_rate
+from trainer.training import train
 
 STEPS = 26  # per epoch of the digits, at the default batch of 50 and a tenth held out; the last batch is smaller
 
@@ -59,7 +60,7 @@ def test_a_few_epochs_learn_the_digits():
     assert result.accuracy > 0.8
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize("optimizer", REFERENCE_LR)
 def test_every_optimizer_learns_at_its_reference_rate(optimizer):
     result = train(recipe(epochs=6, optimizer=optimizer), QuietContext())
 
@@ -252,7 +253,7 @@ INTERRUPTIONS = {
 }
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
+@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam", "muon"])
 @pytest.mark.parametrize("moment", INTERRUPTIONS)
 def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     tmp_path, uninterrupted, optimizer, moment
@@ -366,13 +367,36 @@ def test_the_checkpoint_of_another_recipe_is_refused(tmp_path, change):
         train(recipe(**{"epochs": 2, **change}), QuietContext(tmp_path))
 
 
-@pytest.mark.parametrize("change", [{"test": True}, {"device": "auto"}, {"data_dir": "/elsewhere"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"test": True},
+        {"test_epochs": True},
+        {"device": "auto"},
+        {"data_dir": "/elsewhere"},
+        {"loss_steps": 7},
+        {"cuda_graphs": False},
+        {"tensorboard": True},
+    ],
+)
 def test_what_may_differ_between_attempts_is_no_other_recipe(tmp_path, change):
     train(recipe(epochs=2), ScriptedContext(tmp_path, stop_after={1: StopReason.INTERRUPTED}))
 
     train(recipe(**{"epochs": 2, **change}), context := ScriptedContext(tmp_path))
 
     assert [report.epoch for report in context.reports] == [2]
+
+
+def test_attempts_with_other_looks_at_the_loss_and_another_data_folder_end_with_the_same_weights(
+    tmp_path, uninterrupted
+):
+    for steps, place in ((3, "here"), (4, "there"), (500, "")):
+        changes = {"loss_steps": steps, "data_dir": place}
+        train(half(**changes), ScriptedContext(tmp_path, checks_before_stop=8))
+
+    train(half(), QuietContext(tmp_path))
+
+    assert same(weights(tmp_path), weights(uninterrupted("nesterov")[0]))
 
 
 # Ending early
@@ -464,6 +488,34 @@ def test_a_device_out_of_memory_ends_the_run_and_names_the_batch():
 
     assert result.ended == Ended.OUT_OF_MEMORY
     assert "batch_size 30 does not fit the memory of cpu" in result.detail
+
+
+def test_an_allocation_that_the_processor_refuses_ends_the_run_and_names_the_batch(monkeypatch):
+    class Greedy(ConvNet):
+        def forward(self, images):
+            if torch.is_grad_enabled():
+                torch.empty(2**57)
+            return super().forward(images)
+
+    monkeypatch.setitem(MODELS, "convnet", Greedy)
+
+    result = train(recipe(batch_size=30), QuietContext())
+
+    assert result.ended == Ended.OUT_OF_MEMORY
+    assert "batch_size 30 does not fit the memory of cpu" in result.detail
+
+
+def test_another_failure_of_the_network_is_none_of_memory(monkeypatch):
+    class Broken(ConvNet):
+        def forward(self, images):
+            if torch.is_grad_enabled():
+                raise RuntimeError("something else")
+            return super().forward(images)
+
+    monkeypatch.setitem(MODELS, "convnet", Broken)
+
+    with pytest.raises(RuntimeError, match="something else"):
+        train(recipe(), QuietContext())
 
 
 # Mistakes

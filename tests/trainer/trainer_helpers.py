@@ -14,10 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
 from trainer import EpochReport, StopReason
+from trainer.__main__ import main
 from trainer.models import ConvNet
 
 
@@ -72,11 +74,15 @@ class ScriptedContext:
     crash_at_check: int | None = None
     error: BaseException = field(default_factory=lambda: RuntimeError("the process dies here"))
     reports: list[EpochReport] = field(default_factory=list)
+    looks: list[tuple[int, int, float]] = field(default_factory=list)  # epoch, step and mean of each running loss
     checks: int = 0
 
     def report(self, epoch: EpochReport) -> StopReason | None:
         self.reports.append(epoch)
         return self.stop_after.get(epoch.epoch)
+
+    def running_loss(self, epoch: int, step: int, loss: float) -> None:
+        self.looks.append((epoch, step, loss))
 
     def stop_requested(self) -> StopReason | None:
         self.checks += 1
@@ -113,3 +119,27 @@ def full_disk(largest_file: int) -> Iterator[None]:
 def files_below(folder: Path) -> list[str]:
     """Every file under the folder, relative to it."""
     return sorted(os.path.relpath(path, folder) for path in folder.rglob("*") if path.is_file())
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, list[str], str]:
+    """The exit status of `python -m trainer`, the lines printed and the mistakes."""
+    handler = signal.getsignal(signal.SIGINT)  # a run takes Ctrl-C for itself
+    try:
+        status = main(list(words))
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    captured = capsys.readouterr()
+    return status, captured.out.splitlines(), captured.err
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
+    """What is said of words that are no command."""
+    with pytest.raises(SystemExit) as caught:
+        main(list(words))
+    assert caught.value.code == 2
+    return capsys.readouterr().err
+
+
+def rows(lines: list[str]) -> list[list[str]]:
+    """The cells of a printed table, row by row, without its heading."""
+    return [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if line.startswith("│")]

@@ -1,0 +1,187 @@
+"""Jobs that only seem to run: on a virtual clock, with learning curves from a surrogate of the training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.clock import VirtualClock
+from sweep.files import append_line, must_read_json, publish, to_json
+from sweep.history import read_progress, used_seconds
+from sweep.paths import RunPaths
+from sweep.records import Bundle, JobState, Outcome, TrialSpec, TrialState, as_json
+from trainer.context import EpochReport
+
+# The whole curve of a recipe, as if no limit ended it; wall seconds include start-up and evaluation.
+Surrogate = Callable[[Mapping[str, Any]], Sequence[EpochReport]]
+# After how many seconds a job dies without a result; None for never.
+Fault = Callable[[Bundle], float | None]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What will happen to a job: epochs at times, and an end with or without a result."""
+
+    epochs: tuple[tuple[float, EpochReport], ...]
+    ends: float
+    outcome: Outcome | None
+    state: JobState = JobState.EXITED
+
+
+@dataclass
+class SimulatedJob:
+    """A submitted job; it waits until it has a course."""
+
+    bundle: Bundle
+    submitted: float
+    slot: int = -1
+    started: float = 0.0
+    course: Course | None = None
+    written: int = 0
+    ended: JobState | None = None
+    charged: float = field(default=0.0)
+
+    @property
+    def is_running(self) -> bool:
+        return self.course is not None and self.ended is None
+
+
+class SimulatedLauncher:
+    """Runs one trial per job on `slots` GPUs; what a worker would write is written when its time has come."""
+
+    is_bound_to_host = False
+
+    def __init__(
+        self,
+        paths: RunPaths,
+        clock: VirtualClock,
+        surrogate: Surrogate,
+        slots: int,
+        fault: Fault = lambda bundle: None,
+    ) -> None:
+        self.paths, self.clock, self.surrogate, self.slots, self.fault = paths, clock, surrogate, slots, fault
+        self.capacity = slots
+        self.jobs: dict[str, SimulatedJob] = {}
+        self.free_at = [clock.time()] * slots
+
+    def submit(self, bundle: Bundle) -> None:
+        """Queue the job; the next poll starts it if a GPU is free."""
+        self.jobs[bundle.name] = SimulatedJob(bundle, self.clock.time())
+
+    def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
+        """Let everything happen that is due, then tell the states."""
+        for job in self.jobs.values():
+            if job.course is None:
+                self._start(job)
+            if job.is_running:
+                self._go_on(job)
+        return {name: self._state(name) for name in bundles}
+
+    def charged_seconds(self, bundle: Bundle) -> float | None:
+        """What the job took."""
+        return self.jobs[bundle.name].charged if bundle.name in self.jobs else 0.0
+
+    def cancel(self, bundles: Mapping[str, Bundle]) -> None:
+        """End the jobs now, without a result."""
+        for name in bundles:
+            self._end(self.jobs[name], self.clock.time(), JobState.EXITED)
+
+    def next_event(self) -> float:
+        """When something happens that a driver would see."""
+        times = [
+            self._next_of(job.course, job.written) for job in self.jobs.values() if job.course and job.is_running
+        ]
+        return min(times, default=self.clock.time())
+
+    @staticmethod
+    def _next_of(course: Course, written: int) -> float:
+        return course.epochs[written][0] if written < len(course.epochs) else course.ends
+
+    def _state(self, name: str) -> JobState:
+        job = self.jobs.get(name)
+        if job is None:  # its driver died before it was submitted
+            return JobState.EXITED
+        return job.ended or (JobState.RUNNING if job.course else JobState.PENDING)
+
+    def _start(self, job: SimulatedJob) -> None:
+        slot = min(range(self.slots), key=self.free_at.__getitem__)
+        start = max(job.submitted, self.free_at[slot])
+        if job.ended is not None or start > self.clock.time():
+            return
+        number, attempt = job.bundle.trials[0]
+        claim = {"attempt": attempt, "claimed_at": start, "monotonic": start}
+        if not publish(self.paths.trial(number).claim(attempt), to_json(claim)):
+            self._end(job, start, JobState.EXITED)
+            return
+        job.slot, job.started, job.course = slot, start, self._course(job.bundle, start)
+        self.free_at[slot] = job.course.ends
+
+    def _course(self, bundle: Bundle, start: float) -> Course:
+        """Work out the whole life of a job when it starts."""
+        number, attempt = bundle.trials[0]
+        files = self.paths.trial(number)
+        spec = TrialSpec(**must_read_json(files.spec))
+        before, done = used_seconds(files), read_progress(files.progress)
+        curve = self.surrogate(spec.recipe)
+        pace = (curve[-1].wall_seconds - curve[0].wall_seconds) / max(1, len(curve) - 1)
+        startup = max(0.0, curve[0].wall_seconds - pace)
+        finished = curve[len(done) - 1].wall_seconds if done else startup
+        epochs: list[tuple[float, EpochReport]] = []
+        last, state, ends = done[-1] if done else None, TrialState.COMPLETED, start + startup
+        for epoch in curve[len(done) :]:
+            wall = before + startup + epoch.wall_seconds - finished
+            if wall > spec.limit_seconds:
+                state, ends = TrialState.DEADLINE, start + spec.limit_seconds - before
+                break
+            last = EpochReport(**{**as_json(epoch), "wall_seconds": wall})
+            ends = start + wall - before
+            epochs.append((ends, last))
+            if spec.stop_at is not None and (last.validation_accuracy or 0) >= spec.stop_at:
+                state = TrialState.TARGET
+                break
+        outcome = self._outcome(state, attempt, last, before + ends - start)
+        dies = self.fault(bundle)
+        if dies is not None and start + dies < ends:
+            alive = tuple(event for event in epochs if event[0] <= start + dies)
+            return Course(alive, start + dies, None)
+        return Course(tuple(epochs), ends, outcome)
+
+    @staticmethod
+    def _outcome(state: TrialState, attempt: int, last: EpochReport | None, wall_seconds: float) -> Outcome:
+        return Outcome(
+            state,
+            attempt,
+            epochs=last.epoch if last else 0,
+            accuracy=last.validation_accuracy if last else None,
+            train_seconds=last.train_seconds if last else 0.0,
+            wall_seconds=wall_seconds,
+            device="simulated",
+        )
+
+    def _go_on(self, job: SimulatedJob) -> None:
+        """Write what is due: epochs, then the end; a stop file ends the trial at its next epoch."""
+        assert job.course is not None
+        number, attempt = job.bundle.trials[0]
+        files, now = self.paths.trial(number), self.clock.time()
+        for at, epoch in job.course.epochs[job.written :]:
+            if at > now:
+                return
+            append_line(files.progress, as_json(epoch))
+            job.written += 1
+            if files.stop.exists() and at < job.course.ends:
+                publish(
+                    files.result,
+                    to_json(as_json(self._outcome(TrialState.PRUNED, attempt, epoch, epoch.wall_seconds))),
+                )
+                self._end(job, at, JobState.EXITED)
+                return
+        if job.course.ends <= now:
+            if job.course.outcome is not None:
+                publish(files.result, to_json(as_json(job.course.outcome)))
+            self._end(job, job.course.ends, job.course.state)
+
+    def _end(self, job: SimulatedJob, at: float, state: JobState) -> None:
+        if job.is_running:
+            job.charged, self.free_at[job.slot] = at - job.started, at
+        job.ended = job.ended or state
