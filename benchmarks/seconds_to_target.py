@@ -26,8 +26,16 @@ from trainer.devices import choose_device, device_name
 from trainer.training import train
 
 START = {"epochs": 30, "batch_size": 4, "optimizer": "sgd", "lr": 0.001, "schedule": "constant"}
-# By `sweep launch cifar10_60`, goal speed, the fastest of its leaderboard: see docs/measurements.md.
-FOUND: dict[str, Any] = {"epochs": 4, "batch_size": 50, "optimizer": "nesterov", "lr_scale": 1.5}
+# The recipe that reached 60 % validation accuracy with room to spare in the fewest seconds among 160 random trials of
+# the space of `cifar10_60` (`--set sampler=random --set goal=accuracy`).
+FOUND: dict[str, Any] = {
+    "epochs": 5,
+    "batch_size": 25,
+    "optimizer": "momentum",
+    "schedule": "one_cycle",
+    "lr_scale": 0.532,
+    "weight_decay": 3.4e-05,
+}
 
 
 @dataclass

@@ -19,9 +19,9 @@ LAYERS = {
     # From the bottom up; a module imports modules of lower layers only.
     "trainer": [
         {"trainer.checkpoint", "trainer.config", "trainer.context", "trainer.errors", "trainer.recipes"},
-        {"trainer", "trainer.models", "trainer.losses", "trainer.schedules", "trainer.sources", "trainer.weights"},
+        {"trainer", "trainer.models", "trainer.losses", "trainer.schedules", "trainer.sources"},
         {"trainer.augment", "trainer.averaging", "trainer.devices", "trainer.figures", "trainer.scalars"},
-        {"trainer.cache", "trainer.optim"},
+        {"trainer.cache", "trainer.optim", "trainer.weights"},
         {"trainer.data", "trainer.steps"},
         {"trainer.evaluation", "trainer.network"},
         {"trainer.explore", "trainer.outputs", "trainer.training"},

@@ -13,7 +13,7 @@ from trainer import EpochReport, StopReason
 from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.errors import ConfigError
-from trainer.scalars import write_scalars
+from trainer.scalars import scalar_writer
 from trainer.training import train
 
 
@@ -27,7 +27,7 @@ def read(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_what_is_written_can_be_read_back(tmp_path):
-    write_scalars(tmp_path, EpochReport(3, 9, 0.5, 0.75, 0.875, 0.0625, 12.5, 13.0, train_accuracy=0.25))
+    scalar_writer(tmp_path)(EpochReport(3, 9, 0.5, 0.75, 0.875, 0.0625, 12.5, 13.0, train_accuracy=0.25))
 
     assert read(tmp_path) == {
         "loss/train": [(3, 0.5)],
@@ -40,7 +40,7 @@ def test_what_is_written_can_be_read_back(tmp_path):
 
 
 def test_the_test_set_is_a_curve_where_it_was_measured(tmp_path):
-    write_scalars(tmp_path, EpochReport(1, 1, 0.5, None, None, 0.1, 1, 1, test_loss=2, test_accuracy=0.125))
+    scalar_writer(tmp_path)(EpochReport(1, 1, 0.5, None, None, 0.1, 1, 1, test_loss=2, test_accuracy=0.125))
 
     assert {"loss/test": [(1, 2.0)], "accuracy/test": [(1, 0.125)]}.items() <= read(tmp_path).items()
     assert "loss/validation" not in read(tmp_path)
@@ -67,7 +67,7 @@ def test_without_the_package_it_is_named_with_the_command_that_installs_it(tmp_p
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
 
     with pytest.raises(ConfigError, match=r"pip install 'slurm-sweep\[tensorboard\]'"):
-        write_scalars(tmp_path, EpochReport(1, 1, 0.5, None, None, 0.1, 1, 1))
+        scalar_writer(tmp_path)
 
 
 def test_a_missing_package_is_noticed_before_any_epoch_is_trained(tmp_path, monkeypatch):

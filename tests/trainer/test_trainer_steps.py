@@ -12,7 +12,7 @@ from trainer.devices import make_autocast
 from trainer.losses import make_loss
 from trainer.models import make_model
 from trainer.schedules import REFERENCE_LR
-from trainer.steps import EagerStep, can_record, make_step
+from trainer.steps import Learner, RecordedStep, can_record
 
 CPU = torch.device("cpu")
 IMAGE = (1, 16, 16)
@@ -28,13 +28,13 @@ def network(name: str = "convnet") -> nn.Module:
     return make_model(name, IMAGE, 3)
 
 
-def steps_of(config: TrainConfig, model: nn.Module, device: torch.device = CPU):
-    return make_step(config, model, make_loss(config), device, make_autocast(config.precision, device))
+def learner_of(config: TrainConfig, model: nn.Module, device: torch.device = CPU) -> Learner:
+    return Learner(config, model, make_loss(config), device, make_autocast(config.precision, device))
 
 
 def test_one_step_is_plain_gradient_descent():
     model, by_hand, (images, labels) = network(), network(), batch(8, 0)
-    _, step = steps_of(TrainConfig(optimizer="sgd", device="cpu"), model)
+    step = learner_of(TrainConfig(optimizer="sgd", device="cpu"), model).step
 
     step(images, labels, 0.05)
 
@@ -45,7 +45,7 @@ def test_one_step_is_plain_gradient_descent():
 
 def test_gradients_of_earlier_steps_are_forgotten():
     model, by_hand = network(), network()
-    _, step = steps_of(TrainConfig(optimizer="sgd", device="cpu"), model)
+    step = learner_of(TrainConfig(optimizer="sgd", device="cpu"), model).step
     for seed in range(3):
         step(*batch(8, seed), 0.05)
 
@@ -63,7 +63,7 @@ def test_gradients_of_earlier_steps_are_forgotten():
 @pytest.mark.parametrize("loss", ["cross_entropy", "nll", "mse"])
 def test_the_sums_are_those_of_every_image(loss):
     config, model = TrainConfig(optimizer="sgd", loss=loss, device="cpu"), network()
-    parts, step = steps_of(config, model)
+    learner = learner_of(config, model)
     loss_sum, correct = 0.0, 0
     for seed, size in enumerate([8, 8, 3]):
         images, labels = batch(size, seed)
@@ -72,30 +72,23 @@ def test_the_sums_are_those_of_every_image(loss):
         loss_sum += size * make_loss(config)(logits, labels).item()
         correct += int((logits.argmax(dim=1) == labels).sum())
 
-        step(images, labels, 0.01)
+        learner.step(images, labels, 0.01)
 
-    assert parts.loss_sum.item() == pytest.approx(loss_sum, rel=1e-5)
-    assert parts.correct.item() == correct
+    assert learner.loss_sum.item() == pytest.approx(loss_sum, rel=1e-5)
+    assert learner.correct.item() == correct
     assert 0 < correct < 19
 
 
 def test_the_rate_is_that_of_the_call():
     model, (images, labels) = network(), batch(8, 0)
-    parts, step = steps_of(TrainConfig(optimizer="sgd", device="cpu"), model)
+    learner = learner_of(TrainConfig(optimizer="sgd", device="cpu"), model)
 
-    step(images, labels, 0.25)
+    learner.step(images, labels, 0.25)
 
-    assert parts.optimizer.lr == 0.25
+    assert learner.optimizer.lr == 0.25
 
 
 # Recorded steps
-
-
-def test_on_the_processor_every_step_is_run_as_written():
-    parts, step = steps_of(TrainConfig(device="cpu"), network())
-
-    assert type(step) is EagerStep
-    assert step is parts
 
 
 @pytest.mark.parametrize(
@@ -121,11 +114,12 @@ def trained(device: torch.device, cuda_graphs: bool, **keys) -> tuple[Tensor, fl
     """The weights after seven steps, the last of them smaller, with the sums of loss and of correct images."""
     config = TrainConfig(**{"batch_size": 8, "cuda_graphs": cuda_graphs, **keys})
     model = network(config.model).to(device)
-    parts, step = steps_of(config, model, device)
+    learner = learner_of(config, model, device)
+    step = RecordedStep(learner, config.batch_size) if can_record(config, device) else learner.step
     for seed, size in enumerate([8, 8, 8, 8, 8, 8, 5]):
         images, labels = batch(size, seed)
         step(images.to(device), labels.to(device), 0.002 * (seed + 1))
-    return flat(model), parts.loss_sum.item(), parts.correct.item()
+    return flat(model), learner.loss_sum.item(), learner.correct.item()
 
 
 def flat(model: nn.Module) -> Tensor:
