@@ -26,8 +26,8 @@ from trainer.devices import choose_device, device_name
 from trainer.training import train
 
 START = {"epochs": 30, "batch_size": 4, "optimizer": "sgd", "lr": 0.001, "schedule": "constant"}
-# The recipe that reached 60 % validation accuracy with room to spare in the fewest seconds among 160 random trials of
-# the space of `cifar10_60` (`--set sampler=random --set goal=accuracy`).
+# Among 160 random trials of the space of `cifar10_60` (`--set sampler=random --set goal=accuracy`), one of those
+# that passed 60 % validation accuracy soonest, with room to spare.
 FOUND: dict[str, Any] = {
     "epochs": 5,
     "batch_size": 25,
