@@ -104,12 +104,12 @@ def test_a_run_measures_and_leaves_the_average(tmp_path):
     state, data = load_checkpoint(tmp_path), load_data(config, CPU)
     assert state is not None
     model = make_network(config, data, CPU)
-    model.load_state_dict(state["average"])
+    model.load_state_dict(state["learner"]["average"])
     measured = evaluate(model, data, data.validation)
     assert (measured.accuracy, measured.loss) == (result.accuracy, context.reports[1].validation_loss)
     left = torch.load(tmp_path / "weights.pt", weights_only=True)
-    assert all(torch.equal(left[name], tensor) for name, tensor in state["average"].items())
-    assert any(not torch.equal(left[name], tensor) for name, tensor in state["model"].items())
+    assert all(torch.equal(left[name], tensor) for name, tensor in state["learner"]["average"].items())
+    assert any(not torch.equal(left[name], tensor) for name, tensor in state["learner"]["model"].items())
 
 
 def test_averaging_does_not_change_the_training(tmp_path):
@@ -120,6 +120,6 @@ def test_averaging_does_not_change_the_training(tmp_path):
         train(TrainConfig(epochs=1, ema=ema, validation_fraction=0.5, device="cpu"), QuietContext(folder))
         state = load_checkpoint(folder)
         assert state is not None
-        weights.append(state["model"])
+        weights.append(state["learner"]["model"])
 
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])

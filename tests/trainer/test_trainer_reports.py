@@ -160,7 +160,10 @@ def test_looking_at_the_test_set_does_not_change_the_training(tmp_path):
         train(config, QuietContext(folder))
         states.append(load_checkpoint(folder))
 
-    assert all(torch.equal(tensor, states[1]["model"][name]) for name, tensor in states[0]["model"].items())
+    assert all(
+        torch.equal(tensor, states[1]["learner"]["model"][name])
+        for name, tensor in states[0]["learner"]["model"].items()
+    )
 
 
 def test_without_a_validation_split_the_test_set_can_be_watched():

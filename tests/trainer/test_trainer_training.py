@@ -36,7 +36,7 @@ def checkpoint(folder: Path) -> dict[str, Any]:
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return checkpoint(folder)["model"]
+    return checkpoint(folder)["learner"]["model"]
 
 
 def same(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> bool:
