@@ -183,8 +183,7 @@ def _your_own(name: str, image: Shape, classes: int) -> nn.Module:
     try:
         build = getattr(importlib.import_module(module_name), class_name)
         wanted = inspect.signature(build).parameters
-        takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in wanted.values())
-        model = build(**{key: value for key, value in known.items() if takes_all or key in wanted})
+        model = build(**{key: value for key, value in known.items() if key in wanted})
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(
             f"model must be a name or an importable module:Class, whose constructor takes any of "

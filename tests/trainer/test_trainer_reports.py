@@ -35,7 +35,7 @@ def reported(**keys) -> ScriptedContext:
 # The running loss
 
 
-@pytest.mark.parametrize(("loss_steps", "expected"), [(500, []), (15, [15, 15]), (30, [15]), (5, [5, 10, 15] * 2)])
+@pytest.mark.parametrize(("loss_steps", "expected"), [(500, []), (15, [15, 15]), (30, []), (5, [5, 10, 15] * 2)])
 def test_the_running_loss_is_told_every_so_many_steps(loss_steps, expected):
     assert [step for _, step, _ in reported(loss_steps=loss_steps).looks] == expected
 

@@ -44,7 +44,7 @@ def trained(folder: Path, stops: list[int], **keys) -> dict[str, torch.Tensor]:
     assert state is not None
     named = {f"left.{name}": tensor for name, tensor in read_weights(folder / WEIGHTS).items()}
     for part in ("model", "average"):
-        named |= {f"{part}.{name}": tensor for name, tensor in (state[part] or {}).items()}
+        named |= {f"{part}.{name}": tensor for name, tensor in (state["learner"][part] or {}).items()}
     for number, part in enumerate(state["learner"]["optimizer"]):
         for index, values in part["state"].items():
             named |= {f"{number}.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
