@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from collections.abc import Callable
 from dataclasses import replace
@@ -163,7 +164,7 @@ class Driver:
         if seconds is None:
             seconds = 0.0 if claim is None else max(0.0, last_sign(self.paths, bundle) - claim["claimed_at"])
         self.false_starts_in_a_row = self.false_starts_in_a_row + 1 if claim is None and not cancelled else 0
-        end = JobEnd(state, gpu_seconds=round(seconds, 3), excused=cancelled or claim is None)
+        end = JobEnd(state, gpu_seconds=math.ceil(seconds * 1000) / 1000, excused=cancelled or claim is None)
         for number in self.trials_of(bundle):
             self.revoke(number, self.trials[number].attempts)
         files.publish(self.paths.job(name).ended, files.to_json(as_json(end)))

@@ -16,7 +16,7 @@ from trainer.weights import WEIGHTS, freeze_backbone, read_weights
 
 
 def test_a_network_without_a_linear_layer_has_no_head():
-    with pytest.raises(ConfigError, match="no linear layer"):
+    with pytest.raises(ConfigError, match="this network has none"):
         freeze_backbone(nn.Conv2d(3, 10, 32))
 
 
