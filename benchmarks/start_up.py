@@ -24,6 +24,7 @@ import sys, time
 marks = [float(sys.argv[1]), time.time()]
 import sweep.worker, trainer.training
 from trainer.config import TrainConfig
+from trainer.augment import epoch_batches
 from trainer.context import QuietContext
 from trainer.data import load_data
 from trainer.devices import choose_device, synchronize
@@ -34,7 +35,7 @@ data = load_data(config, device)
 marks.append(time.time())
 run = trainer.training.TrainingRun(config, QuietContext(), data, device, time.monotonic())
 marks.append(time.time())
-images, labels = next(run.epoch_batches(0, 0))
+images, labels = next(epoch_batches(config, data, 0, 0))
 run.step(images, labels, 0.001)
 synchronize(device)
 marks.append(time.time())

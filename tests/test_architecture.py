@@ -20,10 +20,10 @@ LAYERS = {
     "trainer": [
         {"trainer.checkpoint", "trainer.config", "trainer.context", "trainer.errors", "trainer.recipes"},
         {"trainer", "trainer.models", "trainer.losses", "trainer.schedules", "trainer.sources"},
-        {"trainer.augment", "trainer.averaging", "trainer.devices", "trainer.figures", "trainer.scalars"},
+        {"trainer.averaging", "trainer.devices", "trainer.figures", "trainer.scalars", "trainer.watch"},
         {"trainer.cache", "trainer.optim", "trainer.weights"},
         {"trainer.data", "trainer.steps"},
-        {"trainer.evaluation", "trainer.network"},
+        {"trainer.augment", "trainer.evaluation", "trainer.network"},
         {"trainer.explore", "trainer.outputs", "trainer.training"},
         {"trainer.shell"},
         {"trainer.__main__"},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from trainer.config import TrainConfig
+from trainer.data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -51,3 +53,22 @@ def make_augmentation(config: TrainConfig) -> Augmentation | None:
     """The recipe's augmentation, or None if it has none."""
     chosen = Augmentation(config.flip, config.crop, config.cutout)
     return chosen if chosen != Augmentation(False, 0, 0) else None
+
+
+def epoch_batches(
+    config: TrainConfig, data: TrainingData, epoch: int, skip: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The training batches of an epoch after its first `skip` images.
+
+    Order and augmentation depend on the seed and the epoch only.
+    """
+    count, (_, height, width) = len(data.train), data.image_shape
+    generator = torch.Generator().manual_seed((config.seed << 20) + epoch)
+    order = torch.randperm(count, generator=generator).to(data.train.rows.device)[skip:]
+    augmentation = make_augmentation(config)
+    if augmentation is None:
+        return data.batches(data.train, config.batch_size, order)
+    draws = augmentation.draw(count, height, width, generator).to(order.device)
+    return data.batches(
+        data.train, config.batch_size, order, lambda images, at: augmentation.apply(images, draws[at])
+    )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from trainer.augment import make_augmentation
+from trainer.augment import epoch_batches
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import Ended, EpochReport, RunContext, TrainResult
@@ -24,6 +22,7 @@ from trainer.network import make_network
 from trainer.scalars import scalar_writer
 from trainer.schedules import learning_rate
 from trainer.steps import Learner, RecordedStep, can_record
+from trainer.watch import Watch
 from trainer.weights import save_weights
 
 # What may differ between two attempts of one recipe.
@@ -79,7 +78,6 @@ class TrainingRun:
         self.learner = Learner(config, network, self.loss, device, self.autocast)
         recorded = can_record(config, device)
         self.step = RecordedStep(self.learner, config.batch_size) if recorded else self.learner.step
-        self.augmentation = make_augmentation(config)
         wants_scalars = config.tensorboard and context.folder is not None
         self.write_scalars = scalar_writer(context.folder) if wants_scalars and context.folder else None
         self.pace = Pace(device)
@@ -87,9 +85,8 @@ class TrainingRun:
         self.steps = self.steps_per_epoch * config.epochs
         self.progress = Progress()
         self.earlier_wall_seconds = 0.0
-        self.step_seconds = 0.0  # of this attempt, as are the next two
-        self.cold = True  # the very first step is slow: it says what a step may take, not what an image does
-        self.eval_image_seconds = 0.0
+        self.watch = Watch(context, config.batch_size)
+        self.images_left = len(data.validation) + len(data.test)  # to evaluate before the run is over
         self.validated_step = -1
         self.load_seconds = time.monotonic() - began
 
@@ -118,10 +115,10 @@ class TrainingRun:
         self.learner.loss_sum.fill_(progress.loss_sum)
         self.learner.correct.fill_(progress.correct)
         looked_at, looked_sum = done * config.batch_size, progress.loss_sum
-        batches = self.epoch_batches(epoch, done * config.batch_size)
+        batches = epoch_batches(config, self.data, epoch, looked_at)
         synchronize(self.device)
-        started, ended = time.monotonic(), self.stop_requested()
-        warm, warm_step = started, progress.step
+        started, ended = time.monotonic(), self.watch.stop_requested(self.images_left)
+        self.watch.start(progress.step)
         while ended is None and (batch := next(batches, None)) is not None:
             self.step(*batch, learning_rate(config, progress.step, self.steps))
             if self.learner.average is not None:
@@ -136,12 +133,8 @@ class TrainingRun:
                 seen = min(done * config.batch_size, len(self.data.train))
                 self.context.running_loss(epoch + 1, done, (loss_sum - looked_sum) / (seen - looked_at))
                 looked_at, looked_sum = seen, loss_sum
-            now = time.monotonic()
-            self.step_seconds = (now - warm) / (progress.step - warm_step)
-            if self.cold:
-                warm, warm_step, self.cold = now, progress.step, False
-            elif progress.step % self.steps_per_epoch:
-                ended = self.stop_requested()
+            if self.watch.after_step(progress.step) and progress.step % self.steps_per_epoch:
+                ended = self.watch.stop_requested(self.images_left)
         synchronize(self.device)
         progress.train_seconds += time.monotonic() - started
         progress.loss_sum, progress.correct = float(self.learner.loss_sum), int(self.learner.correct)
@@ -186,7 +179,7 @@ class TrainingRun:
         started = time.monotonic()
         evaluation = evaluate(self.learner.evaluated, self.data, split, self.loss, self.autocast)
         seconds = time.monotonic() - started
-        self.eval_image_seconds = seconds / len(split)
+        self.watch.after_evaluation(seconds, len(split))
         self.progress.eval_seconds += seconds
         return evaluation
 
@@ -208,33 +201,6 @@ class TrainingRun:
             wall_seconds=self.wall_seconds(),
             device=device_name(self.device),
             detail=detail,
-        )
-
-    def stop_requested(self) -> Ended | None:
-        """The deadline, less the time to evaluate what there is, or the context's word.
-
-        Before the first evaluation, an image is taken to cost what it costs in training, which is more.
-        """
-        image_seconds = self.eval_image_seconds or self.step_seconds / self.config.batch_size
-        evaluation_seconds = image_seconds * (len(self.data.validation) + len(self.data.test))
-        if time.monotonic() > self.context.deadline - 1.5 * evaluation_seconds - 2 * self.step_seconds:
-            return Ended.DEADLINE
-        reason = self.context.stop_requested()
-        return None if reason is None else Ended(reason.value)
-
-    def epoch_batches(self, epoch: int, done: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The batches of an epoch after its first `done` images. Order and augmentation depend on the seed and the
-        epoch only.
-        """
-        count, (_, height, width) = len(self.data.train), self.data.image_shape
-        generator = torch.Generator().manual_seed((self.config.seed << 20) + epoch)
-        order = torch.randperm(count, generator=generator).to(self.device)[done:]
-        if self.augmentation is None:
-            return self.data.batches(self.data.train, self.config.batch_size, order)
-        draws = self.augmentation.draw(count, height, width, generator).to(self.device)
-        apply = self.augmentation.apply
-        return self.data.batches(
-            self.data.train, self.config.batch_size, order, lambda images, at: apply(images, draws[at])
         )
 
     def wall_seconds(self) -> float:
