@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sweep.files import read_json, read_lines
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import Bundle, Job, JobEnd, Outcome, TrialRecord, TrialSpec, TrialState
-from trainer.context import EpochReport
+from trainer.context import Calibration, EpochReport
 
 
 def load_jobs(paths: RunPaths) -> dict[str, Job]:
@@ -57,13 +58,28 @@ def refresh(paths: RunPaths, record: TrialRecord) -> TrialRecord:
     """The trial as its folder tells now."""
     files = paths.trial(record.number)
     outcome = read_outcome(files)
+    lines = list(read_lines(files.progress))
     started = record.in_flight and files.claim(record.attempts).exists()
     return replace(
         record,
         state=outcome.state if outcome else TrialState.RUNNING if started else TrialState.QUEUED,
-        epochs=read_progress(files.progress),
+        epochs=epochs_of(lines),
+        calibration=calibration_of(lines),
         outcome=outcome,
     )
+
+
+def load_history(paths: RunPaths) -> list[TrialRecord]:
+    """The trials of other studies that this one began with."""
+    return [
+        TrialRecord(
+            TrialSpec(**facts["spec"]),
+            state=TrialState(facts["outcome"]["state"]),
+            epochs=epochs_of(facts["epochs"]),
+            outcome=Outcome.from_json(facts["outcome"]),
+        )
+        for facts in read_lines(paths.history)
+    ]
 
 
 def _folders(parent: Path) -> list[Path]:
@@ -100,9 +116,28 @@ def last_sign(paths: RunPaths, bundle: Bundle) -> float:
 
 
 def read_progress(path: Path) -> tuple[EpochReport, ...]:
+    """The epochs that a trial's progress file tells of."""
+    return epochs_of(read_lines(path))
+
+
+def epochs_of(lines: Iterable[dict[str, Any]]) -> tuple[EpochReport, ...]:
     """The epochs reported so far; an epoch trained again by a later attempt counts once, as trained last."""
     known = {field.name for field in fields(EpochReport)}
     needed = {field.name for field in fields(EpochReport) if field.default is MISSING}
-    lines = (line for line in read_lines(path) if needed <= line.keys() <= known)
-    epochs = {line["epoch"]: EpochReport(**line) for line in lines}
+    reports = (line for line in lines if needed <= line.keys() <= known)
+    epochs = {line["epoch"]: EpochReport(**line) for line in reports}
     return tuple(epochs[epoch] for epoch in sorted(epochs))
+
+
+def calibration_of(lines: Iterable[dict[str, Any]]) -> Calibration | None:
+    """What the worker timed before the first epoch, if it was asked to."""
+    for line in lines:
+        if facts := line.get("calibration"):
+            return Calibration(**{**facts, "epoch_seconds": tuple(map(tuple, facts["epoch_seconds"]))})
+    return None
+
+
+def has_overrun(files: TrialPaths) -> bool:
+    """Whether the last attempt left because its job's time was over, not its trial's."""
+    lines = list(read_lines(files.progress))
+    return bool(lines and lines[-1].get("overrun"))

@@ -97,6 +97,11 @@ class RunPaths:
         return self.root / "events.jsonl"
 
     @property
+    def history(self) -> Path:
+        """Trials of other studies to learn from, one a line, in the terms of this one."""
+        return self.root / "history.jsonl"
+
+    @property
     def trials(self) -> Path:
         return self.root / "trials"
 

@@ -8,10 +8,11 @@ from typing import Any
 
 from sweep.durations import show_percent, show_seconds
 from sweep.profile import Profile
+from sweep.records import JOB_OVERHEAD_SECONDS
 from sweep.search import sample_recipes
 from sweep.search.samplers import check_sampler, sampler_name
 from sweep.space import Budgeted, Choices, Ordinal, Parameter
-from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
+from sweep.spec import StudySpec
 from sweep.walltime import UNTIMED_EPOCHS
 
 SAMPLES = 5
@@ -90,7 +91,7 @@ def make_plan(spec: StudySpec, profile: Profile) -> Plan:
         trials_affordable=affordable,
         gpu_hours_at_most=min(gpu_hours, limits.gpu_hours or gpu_hours),
         walltime_seconds_at_most=min(rounds_seconds, limits.walltime or rounds_seconds),
-        samples=sample_recipes(spec, SAMPLES),
+        samples=[recipe for recipe, _ in sample_recipes(spec, {}, SAMPLES)],
         warnings=_warnings(spec, slots, affordable),
     )
 

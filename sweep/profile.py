@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator
+
+from sweep.durations import Seconds
 
 
 def _count_or_auto(least: int) -> PlainValidator:
@@ -38,9 +41,21 @@ class Profile(BaseModel):
         "auto", description="jobs started ahead that wait for a free slot; auto: one for every four slots"
     )
     threads: int = Field(1, ge=1, description="CPU threads of each job")
+    time_step: Seconds | None = Field(
+        None, description="requests for time are rounded up to a multiple of this; unset: not rounded"
+    )
+    time_limit: Seconds | None = Field(
+        None, description="the longest request granted; a trial that takes longer goes on in another job"
+    )
     data_dir: str = Field("", description="where cifar10 and mnist lie here; empty: what the study says")
     env: dict[str, str] = Field(default_factory=dict, description="environment variables of every job")
     poll_seconds: float = Field(0.1, gt=0, le=3600, description="how often the driver looks at its jobs")
+
+    def granted_seconds(self, wanted_seconds: float) -> float:
+        """The request for a job that wants so much time: a multiple of `time_step`, `time_limit` at most."""
+        step = self.time_step
+        rounded = math.ceil(wanted_seconds / step - 1e-9) * step if step else wanted_seconds
+        return rounded if self.time_limit is None else min(rounded, self.time_limit)
 
     def gpu_ids(self) -> list[str]:
         """The GPUs to hand out, as CUDA_VISIBLE_DEVICES names them."""

@@ -6,7 +6,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from trainer.context import EpochReport
+from trainer.context import Calibration, EpochReport
+
+# A job is asked for and charged up to this much more than its trial's time: process start and end.
+JOB_OVERHEAD_SECONDS = 15.0
 
 
 class TrialState(StrEnum):
@@ -80,6 +83,8 @@ class TrialSpec:
     limit_seconds: float
     stop_at: float | None  # accuracy that ends the run, for goal "speed"
     predicted_seconds: float | None  # of the whole trial, None before anything was timed
+    wants_calibration: bool = False  # the first of its network: its worker times a few steps
+    stop_hopeless: bool = False  # once its learning curve cannot reach `stop_at` any more
 
 
 @dataclass(frozen=True)
@@ -151,6 +156,7 @@ class TrialRecord:
     failures: int = 0  # launches that died by themselves, without a result
     in_flight: bool = False  # launched, and its job is not known to have ended
     epochs: tuple[EpochReport, ...] = ()
+    calibration: Calibration | None = None
     outcome: Outcome | None = None
 
     @property
@@ -177,6 +183,6 @@ def check_transition(old: TrialState, new: TrialState) -> None:
         raise ValueError(f"a trial cannot go from {old} to {new}")
 
 
-def as_json(record: TrialSpec | Outcome | Bundle | JobEnd | EpochReport) -> dict[str, Any]:
+def as_json(record: TrialSpec | Outcome | Bundle | JobEnd | EpochReport | Calibration) -> dict[str, Any]:
     """A record as JSON-ready values (enums are strings already)."""
     return asdict(record)

@@ -12,21 +12,24 @@ from typing import TYPE_CHECKING
 from sweep import toml_files
 from sweep.errors import DriverLockedError, RunFolderError, StudyFileError
 from sweep.events import EventLog
-from sweep.history import load_jobs, load_trials
+from sweep.history import load_history, load_jobs, load_trials
 from sweep.ledger import Ledger, balance
 from sweep.lock import DriverLock
 from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import Ending, Job, TrialRecord
 from sweep.spec import StudySpec, corners
+from sweep.timings import TimingsFile
 from sweep.toml_files import NONE, Changes
 from sweep.trainables import OURS, config_class
 from trainer.sources import absolute, data_root
 
 if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
+    from sweep.board import Board
     from sweep.driver import Driver
 
 RUNS = "runs"
+TIMINGS = "timings.jsonl"  # in the folder of the runs, which share it
 
 
 @dataclass(frozen=True)
@@ -141,10 +144,12 @@ def check_search(spec: StudySpec) -> None:
     Raises:
         StudyFileError: one of them cannot be had.
     """
+    from sweep.search.pruners import make_pruner
     from sweep.search.samplers import check_sampler
     from sweep.search.storage import open_storage
 
     check_sampler(spec)
+    make_pruner(spec)
     if spec.storage:
         open_storage(spec.storage, Path())
 
@@ -202,12 +207,14 @@ def make_driver(run: Run, events: EventLog) -> Driver:
     from sweep.search import Search
 
     config_class(run.spec.trainer)  # a trainer that cannot be imported here should not cost trials
-    search = Search(run.spec, run.paths.journal, run.paths.run_id.read_text())
-    return Driver(run.paths, run.spec, search, make_launcher(run.profile, run.paths), events)
+    run_id = run.paths.run_id.read_text()
+    search = Search(run.spec, run.paths.journal, run_id, load_history(run.paths))
+    memory = TimingsFile(run.paths.root.parent / TIMINGS, run_id, f"{run.profile.name} {run.spec.trainer}")
+    return Driver(run.paths, run.spec, search, make_launcher(run.profile, run.paths), events, memory=memory)
 
 
 def drive(
-    paths: RunPaths, event: str, on_step: Callable[[Driver], None], changes: Changes = NONE
+    paths: RunPaths, event: str, on_step: Callable[[Board], None], changes: Changes = NONE
 ) -> tuple[Driver, Ending]:
     """Drive a run to its end under the driver's lock; `event` (launched, resumed) opens the session's log.
 
@@ -224,13 +231,13 @@ def drive(
         driver = make_driver(run, events)
         events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=dict(changes))
 
-        def fenced(driver: Driver) -> None:
+        def fenced(board: Board) -> None:
             if not lock.is_ours():
                 raise DriverLockedError(f"another driver has taken over {paths.root}; this one leaves")
-            on_step(driver)
+            on_step(board)
 
         try:
             return driver, driver.run(run.profile.poll_seconds, fenced)
         except KeyboardInterrupt:
-            events.write("detached", in_flight=sorted(driver.bundles_in_flight()))
+            events.write("detached", in_flight=sorted(driver.board.bundles_in_flight()))
             raise

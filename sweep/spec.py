@@ -11,11 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError,
 
 from sweep.durations import Seconds
 from sweep.errors import StudyFileError
+from sweep.records import JOB_OVERHEAD_SECONDS
 from sweep.space import Budgeted, Choices, Ordinal, Parameter, Range
 from sweep.trainables import OURS, build_config, config_class, recipe_keys
-
-# A job is asked for and charged up to this much more than its trial's limit: process start and end.
-JOB_OVERHEAD_SECONDS = 15.0
 
 TRAINER_PATTERN = r"^[\w.]+:\w+$"
 
@@ -55,8 +53,9 @@ class StudySpec(BaseModel):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", description="names the run folder")
     description: str = Field("", description="a sentence for people")
-    goal: Literal["speed", "accuracy"] = Field(
-        description="speed: fewest training seconds to the target; accuracy: the most accurate within the limit"
+    goal: Literal["speed", "accuracy", "both"] = Field(
+        description="speed: fewest training seconds to the target; accuracy: the most accurate within the limit; "
+        "both: the two in turn, for the front between them"
     )
     target: float = Field(gt=0, le=1, description="the validation accuracy to reach, in (0, 1]")
     seed: int = Field(
@@ -68,6 +67,13 @@ class StudySpec(BaseModel):
         description="auto: gp for the first 300 trials, then tpe; or gp, tpe, random, qmc, any of Optuna's",
     )
     sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of Optuna's sampler")
+    pruner: str = Field(
+        "", pattern=r"^\w*$", description="goal accuracy: stops trials early; median, hyperband, any of Optuna's"
+    )
+    pruner_options: dict[str, Any] = Field(default_factory=dict, description="arguments of Optuna's pruner")
+    stop_hopeless: bool = Field(
+        True, description="goals speed and both: stop a trial whose learning curve cannot reach the target"
+    )
     storage: str = Field("", description="an Optuna storage URL; empty: journal.log in the run folder")
     trainer: str = Field(OURS, pattern=TRAINER_PATTERN, description="the training function, module:function")
     retries: int = Field(2, ge=0, description="new attempts for a trial whose process died without a result")
@@ -83,6 +89,13 @@ class StudySpec(BaseModel):
         problems = [*condition_mistakes(self.space, self.fixed), *start_mistakes(self.start, self.space)]
         if self.sampler == "auto" and self.sampler_options:
             problems.append('sampler_options are of one sampler; sampler = "auto" is two')
+        if self.pruner and self.goal != "accuracy":
+            problems.append(
+                f"pruner = {self.pruner} goes with goal accuracy; trials of goal {self.goal} end at the target; "
+                "leave it out: stop_hopeless does its work"
+            )
+        if self.pruner_options and not self.pruner:
+            problems.append("pruner_options are of a pruner; name one")
         if problems:
             raise ValueError("\n".join(problems))
         return self

@@ -1,116 +1,133 @@
-"""The walltime model: seconds of an epoch by batch size, learned from the epochs seen so far."""
+"""The walltime model: seconds of an epoch by batch size, learned from the timings seen so far."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
-from sweep.records import TrialRecord
+from sweep.timings import Timing, Traits
 
 UNTIMED_EPOCHS = 3  # proposed at most while nothing has been timed
 MARGIN = 1.1  # a shared machine is seldom as quick as its quickest epoch
-
-
-@dataclass(frozen=True)
-class Timing:
-    """One trial's pace: seconds of wall time per epoch, evaluation included, and of its start-up."""
-
-    batch_size: float
-    epoch_seconds: float
-    startup_seconds: float
-    epochs: int = 2  # how many the pace was taken from
+NEWEST = 100  # timings to learn from
+CALIBRATION_WEIGHT = 0.05  # of a few steps, against a whole trial's epochs
+DOUBT = 1.0  # how many timings it takes before half of what sets alike recipes apart is believed
+QUANTILE = 0.95  # of the errors that the margin covers
 
 
 @dataclass(frozen=True)
 class WalltimeModel:
     """Epoch seconds are `constant + per_batch / batch_size`, both coefficients non-negative.
 
-    With n images, `constant` is n times the cost of an image and `per_batch` n times the cost of a step.
+    With n images, `constant` is n times the cost of an image and `per_batch` n times the cost of a step. What the
+    timings of alike recipes (batch size and traits) leave unexplained corrects the prediction.
     """
 
     constant: float
     per_batch: float
     startup_seconds: float
-    margin: float
+    margin: float  # times the prediction is enough, 19 times of 20
     lone_batch: float | None = None  # the only batch size seen: the two coefficients cannot be told apart
+    seen: tuple[Timing, ...] = ()
 
-    def epoch_seconds(self, batch_size: float) -> float:
+    def epoch_seconds(self, batch_size: float, traits: Traits = ()) -> float:
         """Predicted seconds of one epoch; with one batch size seen, the most that any split would give."""
+        return self._law(batch_size) * math.exp(self._correction(batch_size, traits))
+
+    def trial_seconds(self, batch_size: float, epochs: int, traits: Traits = ()) -> float:
+        """Predicted wall seconds of a whole trial."""
+        return self.startup_seconds + epochs * self.epoch_seconds(batch_size, traits)
+
+    def enough_seconds(self, batch_size: float, epochs: int, traits: Traits = ()) -> float:
+        """Wall seconds that will do for a whole trial, 19 times of 20."""
+        return self.startup_seconds + epochs * self.epoch_seconds(batch_size, traits) * self.margin
+
+    def fitting_epochs(self, batch_size: float, limit_seconds: float, traits: Traits = ()) -> int:
+        """The most epochs that fit `limit_seconds`; 0 if not even one does."""
+        per_epoch = self.epoch_seconds(batch_size, traits) * self.margin
+        return max(0, math.floor((limit_seconds - self.startup_seconds) / per_epoch))
+
+    def _law(self, batch_size: float) -> float:
         if self.lone_batch is not None:
             return self.constant * max(1.0, self.lone_batch / batch_size)
         return self.constant + self.per_batch / batch_size
 
-    def trial_seconds(self, batch_size: float, epochs: int) -> float:
-        """Predicted wall seconds of a whole trial, margin included."""
-        return self.startup_seconds + epochs * self.epoch_seconds(batch_size) * self.margin
+    def _correction(self, batch_size: float, traits: Traits, left_out: int = -1) -> float:
+        """The mean log error of the timings seen, each counted by its likeness, and shrunk towards none."""
+        total, weight = 0.0, DOUBT
+        for index, timing in enumerate(self.seen):
+            if index != left_out:
+                near = likeness(timing, batch_size, traits) * _weight(timing)
+                total += near * math.log(timing.epoch_seconds / self._law(timing.batch_size))
+                weight += near
+        return total / weight
 
-    def fitting_epochs(self, batch_size: float, limit_seconds: float) -> int:
-        """The most epochs that fit `limit_seconds`; 0 if not even one does."""
-        per_epoch = self.epoch_seconds(batch_size) * self.margin
-        return max(0, math.floor((limit_seconds - self.startup_seconds) / per_epoch))
-
-
-WalltimeModels = Mapping[str, WalltimeModel]  # by network_of; networks have nothing in common
-
-
-def fit_all(records: Iterable[TrialRecord]) -> WalltimeModels:
-    """A model for every network of which an epoch was seen."""
-    seen: dict[str, list[Timing]] = {}
-    for record in records:
-        if record.epochs:
-            seen.setdefault(network_of(record.spec.recipe), []).append(timing(record))
-    return {network: fit(timings) for network, timings in seen.items()}
+    def errors(self) -> list[float]:
+        """Of each timing seen, the log of actual over predicted as if it had not been seen."""
+        return [
+            math.log(timing.epoch_seconds / self._law(timing.batch_size))
+            - self._correction(timing.batch_size, timing.traits, left_out=index)
+            for index, timing in enumerate(self.seen)
+        ]
 
 
-def timing(record: TrialRecord) -> Timing:
-    """The pace of a trial that has finished an epoch."""
-    walls = [epoch.wall_seconds for epoch in record.epochs]
-    steps = [late - early for early, late in pairwise(walls)]
-    pace = max(median(steps) if steps else record.epochs[0].train_seconds, 1e-6)
-    startup = max(0.0, walls[0] - pace)
-    return Timing(batch_size_of(record.spec.recipe), pace, startup, epochs=len(walls))
+def likeness(timing: Timing, batch_size: float, traits: Traits) -> float:
+    """1 for the same batch size and traits, 0.6 for twice the batch size, half for each word that differs."""
+    octaves = math.log2(timing.batch_size / batch_size)
+    differing = len(set(timing.traits) - set(traits))
+    return math.exp(-0.5 * octaves**2) * 0.5**differing
 
 
-def network_of(recipe: Mapping[str, Any]) -> str:
-    """What tells one network's timings from another's, whatever a trainer means by `model`."""
-    return repr(recipe.get("model"))
+WalltimeModels = Mapping[str, WalltimeModel]  # by setting_of; settings have nothing in common
 
 
-def batch_size_of(recipe: Mapping[str, Any]) -> float:
-    """The recipe's batch size; 1 where a trainer of the user's own has none, or means something else by it."""
-    value = recipe.get("batch_size")
-    return float(value) if isinstance(value, int | float) and value >= 1 else 1.0
+def fit_all(timings: Iterable[Timing]) -> WalltimeModels:
+    """A model for every setting that was timed, on the device that was timed last."""
+    found: dict[str, list[Timing]] = {}
+    for timing in timings:
+        found.setdefault(timing.setting, []).append(timing)
+    models = {}
+    for setting, seen in found.items():
+        device = next((timing.device for timing in reversed(seen) if timing.device), "")
+        models[setting] = fit([timing for timing in seen if timing.device in ("", device)][-NEWEST:])
+    return models
 
 
 def fit(seen: Sequence[Timing]) -> WalltimeModel:
     """Least squares on relative errors with non-negative coefficients, from at least one timing."""
-    seen = [timing for timing in seen if timing.epochs > 1] or seen  # a lone epoch includes every warm-up
+    if any(timing.epochs > 1 for timing in seen):  # a lone epoch includes every warm-up
+        seen = [timing for timing in seen if timing.epochs != 1]
     startup = median(timing.startup_seconds for timing in seen)
     batches = {timing.batch_size for timing in seen}
     if len(batches) == 1:
-        pace = median(timing.epoch_seconds for timing in seen)
-        constant, per_batch, lone = pace, 0.0, batches.pop()
+        real = [timing for timing in seen if timing.epochs] or seen
+        model = WalltimeModel(
+            median(timing.epoch_seconds for timing in real), 0.0, startup, MARGIN, batches.pop(), tuple(seen)
+        )
     else:
-        constant, per_batch = _nnls([(1 / t.epoch_seconds, 1 / (t.batch_size * t.epoch_seconds)) for t in seen])
-        lone = None
-    model = WalltimeModel(constant, per_batch, startup, MARGIN, lone)
-    ratios = sorted(timing.epoch_seconds / model.epoch_seconds(timing.batch_size) for timing in seen)
-    high = ratios[min(len(ratios) - 1, math.floor(0.9 * len(ratios)))]
-    return WalltimeModel(constant, per_batch, startup, max(MARGIN, high), lone)
+        rows = [(1 / t.epoch_seconds, 1 / (t.batch_size * t.epoch_seconds), _weight(t)) for t in seen]
+        constant, per_batch = _nnls(rows)
+        model = WalltimeModel(constant, per_batch, startup, MARGIN, seen=tuple(seen))
+    errors = sorted(error for error, timing in zip(model.errors(), seen, strict=True) if timing.epochs)
+    few = 1 + 0.5 / (len(errors) + 1)
+    high = math.exp(errors[min(len(errors) - 1, math.floor(QUANTILE * len(errors)))]) if errors else few
+    return replace(model, margin=max(MARGIN, few, high))
 
 
-def _nnls(rows: list[tuple[float, float]]) -> tuple[float, float]:
-    """x, y >= 0 that minimise the sum of (a x + b y - 1)^2 over the rows (a, b), in closed form."""
-    aa, ab, bb = (sum(r[i] * r[j] for r in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
-    a1, b1 = (sum(r[i] for r in rows) for i in (0, 1))
+def _weight(timing: Timing) -> float:
+    return 1.0 if timing.epochs else CALIBRATION_WEIGHT
+
+
+def _nnls(rows: list[tuple[float, float, float]]) -> tuple[float, float]:
+    """x, y >= 0 that minimise the sum of w (a x + b y - 1)^2 over the rows (a, b, w), in closed form."""
+    aa, ab, bb = (sum(r[i] * r[j] * r[2] for r in rows) for i, j in ((0, 0), (0, 1), (1, 1)))
+    a1, b1 = (sum(r[i] * r[2] for r in rows) for i in (0, 1))
     determinant = aa * bb - ab * ab
     if determinant > 1e-12 * aa * bb:
         x, y = (a1 * bb - b1 * ab) / determinant, (b1 * aa - a1 * ab) / determinant
         if x >= 0 and y >= 0:
             return x, y
     candidates = [(a1 / aa, 0.0), (0.0, b1 / bb)]
-    return min(candidates, key=lambda xy: sum((a * xy[0] + b * xy[1] - 1) ** 2 for a, b in rows))
+    return min(candidates, key=lambda xy: sum(w * (a * xy[0] + b * xy[1] - 1) ** 2 for a, b, w in rows))

@@ -7,6 +7,7 @@ trainer to load: with one process per trial, its start-up is the price of every 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import socket
@@ -17,16 +18,18 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sweep.curves import HOPELESS, stop_after_epoch
 from sweep.errors import SweepError
 from sweep.files import append_line, must_read_json, publish, to_json
 from sweep.history import read_progress, used_seconds
 from sweep.paths import RunPaths, TrialPaths
-from sweep.records import Bundle, Outcome, TrialSpec, TrialState, as_json
+from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Outcome, TrialSpec, TrialState, as_json
 from sweep.slots import take_slot
 from sweep.trainables import build_config, config_class, load_function
-from trainer.context import Ended, EpochReport, StopReason, TrainResult
+from trainer.context import Calibration, Ended, EpochReport, StopReason, TrainResult
 
 STOP_CHECK_SECONDS = 1.0
+LEAVING_SECONDS = 5.0  # from the end of a job's time to what a trainer takes as its deadline
 
 
 def run_bundle(run_folder: str, job: str) -> None:
@@ -40,9 +43,10 @@ def run_bundle(run_folder: str, job: str) -> None:
     preload(paths.trial(bundle.trials[0][0]))
     if not take_slot(paths.slots, lambda: interrupt.is_set):
         return
+    job_end = time.monotonic() + bundle.request_seconds - JOB_OVERHEAD_SECONDS
     for number, attempt in bundle.trials:
         if not interrupt.is_set:
-            run_trial(paths.trial(number), attempt, interrupt)
+            run_trial(paths.trial(number), attempt, interrupt, job_end)
 
 
 def preload(files: TrialPaths) -> None:
@@ -68,29 +72,40 @@ class InterruptFlag:
 class TrialContext:
     """The `RunContext` of a trial: reports go to progress.jsonl, stops come from signals and files."""
 
-    def __init__(self, files: TrialPaths, spec: TrialSpec, interrupt: InterruptFlag) -> None:
+    def __init__(
+        self, files: TrialPaths, spec: TrialSpec, interrupt: InterruptFlag, job_end: float = math.inf
+    ) -> None:
         self.folder: Path | None = files.folder
+        self.wants_calibration = spec.wants_calibration
         self._began = time.monotonic() - used_seconds(files)
-        self.deadline = self._began + spec.limit_seconds
+        limit = self._began + spec.limit_seconds
+        # A job that ends with its trial's limit, or nearly, leaves the end to the limit.
+        self._job_end = job_end if job_end + LEAVING_SECONDS < limit else math.inf
+        self.deadline = min(limit, self._job_end + LEAVING_SECONDS)
         self._files, self._spec, self._interrupt = files, spec, interrupt
+        self._epochs = list(read_progress(files.progress))
         self._next_check = 0.0
 
+    def calibrated(self, calibration: Calibration) -> None:
+        """For the driver, which proposes what fits."""
+        append_line(self._files.progress, {"calibration": as_json(calibration)})
+
     def report(self, epoch: EpochReport) -> StopReason | None:
-        """Write the epoch down; stop at the target if the study's goal is speed.
+        """Write the epoch down; stop where the study's goal is reached, or out of reach.
 
         Wall seconds are the worker's: what the trainer counts leaves out its own import.
         """
-        append_line(self._files.progress, as_json(replace(epoch, wall_seconds=self.wall_seconds())))
-        accuracy, stop_at = epoch.validation_accuracy, self._spec.stop_at
+        epoch = replace(epoch, wall_seconds=self.wall_seconds())
+        self._epochs.append(epoch)
+        append_line(self._files.progress, as_json(epoch))
+        accuracy = epoch.validation_accuracy
         measured = "" if accuracy is None else f"  validation {accuracy:.2%}"
         print(
             f"trial {self._spec.number}  epoch {epoch.epoch}/{epoch.epochs}  loss {epoch.train_loss:.3f}{measured}"
             f"  {epoch.train_seconds:.1f} s",
             flush=True,
         )
-        if stop_at is not None and accuracy is not None and accuracy >= stop_at:
-            return StopReason.TARGET
-        return self.stop_requested()
+        return stop_after_epoch(self._spec, self._epochs) or self.stop_requested()
 
     def running_loss(self, epoch: int, step: int, loss: float) -> None:
         """Into the job's log."""
@@ -100,9 +115,15 @@ class TrialContext:
         """Walltime of the trial, earlier attempts included."""
         return time.monotonic() - self._began
 
+    def has_overrun(self) -> bool:
+        """Whether the job's time is over before the trial's: the next attempt gets more."""
+        return not self._interrupt.is_set and self.deadline - LEAVING_SECONDS == self._job_end
+
     def stop_requested(self) -> StopReason | None:
-        """A signal at once; the stop file at most once a second, as it may lie on a shared file system."""
-        if self._interrupt.is_set:
+        """A signal and the end of the job's time at once; the stop file, which may lie on a shared file system, at
+        most once a second.
+        """
+        if self._interrupt.is_set or time.monotonic() >= self._job_end:
             return StopReason.INTERRUPTED
         if time.monotonic() < self._next_check:
             return None
@@ -110,20 +131,23 @@ class TrialContext:
         return StopReason.PRUNED if self._files.stop.exists() else None
 
 
-def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag) -> None:
+def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag, job_end: float = math.inf) -> None:
     """Claim and run one trial; leave at once if it is decided or claimed by somebody else."""
     if files.result.exists() or not claim(files, attempt):
         return
     spec = TrialSpec(**must_read_json(files.spec))
-    context = TrialContext(files, spec, interrupt)
+    context = TrialContext(files, spec, interrupt, job_end)
     try:
         config = build_config(config_class(spec.trainer), spec.recipe)
         result = load_function(spec.trainer)(config, context)
         if not isinstance(result, TrainResult):
             raise TypeError(f"{spec.trainer} must return a TrainResult; got {type(result).__name__}")
-        if result.ended == Ended.INTERRUPTED:
-            append_line(files.progress, {"left_after_seconds": context.wall_seconds()})
+        if result.ended == Ended.INTERRUPTED or (result.ended == Ended.DEADLINE and context.has_overrun()):
+            left = {"left_after_seconds": context.wall_seconds(), "overrun": context.has_overrun()}
+            append_line(files.progress, left)
             return
+        if result.ended == Ended.PRUNED and not result.detail and not files.stop.exists():
+            result = replace(result, detail=HOPELESS)
         outcome = outcome_of(replace(result, wall_seconds=context.wall_seconds()), attempt)
         text = to_json(as_json(outcome))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # what the swept function raises is the trial's outcome

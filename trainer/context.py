@@ -70,6 +70,15 @@ class TrainResult:
     metrics: dict[str, float] = field(default_factory=dict)  # anything more worth a column
 
 
+@dataclass(frozen=True)
+class Calibration:
+    """A few steps timed before the first epoch: what the seconds of the epochs to come are predicted from."""
+
+    device: str
+    startup_seconds: float
+    epoch_seconds: tuple[tuple[int, float], ...]  # (batch size, seconds of an epoch, evaluation included)
+
+
 class RunContext(Protocol):
     """The surroundings of a training run, as the run sees them."""
 
@@ -80,6 +89,13 @@ class RunContext(Protocol):
     @property
     def deadline(self) -> float:
         """The `time.monotonic()` by which the run must have returned; `math.inf` for none."""
+
+    @property
+    def wants_calibration(self) -> bool:
+        """Whether nothing is known yet of how long this network takes here."""
+
+    def calibrated(self, calibration: Calibration) -> None:
+        """Called once before the first epoch, if a calibration is wanted."""
 
     def report(self, epoch: EpochReport) -> StopReason | None:
         """Called after each epoch; an answer asks the run to stop."""
@@ -97,6 +113,10 @@ class QuietContext:
 
     folder: Path | None = None
     deadline: float = math.inf
+    wants_calibration: bool = False
+
+    def calibrated(self, calibration: Calibration) -> None:
+        return None
 
     def report(self, epoch: EpochReport) -> StopReason | None:
         return None

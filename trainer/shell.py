@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from trainer.context import Ended, EpochReport, StopReason, TrainResult
+from trainer.context import Calibration, Ended, EpochReport, StopReason, TrainResult
 from trainer.explore import Exploration
 from trainer.outputs import PROGRESS, Tested
 
@@ -26,6 +26,7 @@ class ShellContext:
     deadline: float
     stop_at: float | None
     bar: Progress
+    wants_calibration: bool = False
     interrupted: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
@@ -34,6 +35,9 @@ class ShellContext:
 
     def _interrupt(self, signum: int, frame: FrameType | None) -> None:
         self.interrupted = True
+
+    def calibrated(self, calibration: Calibration) -> None:
+        return None
 
     def report(self, epoch: EpochReport) -> StopReason | None:
         text = f"loss {epoch.train_loss:.3f}"

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from trainer.augment import epoch_batches
+from trainer.calibration import calibrate
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import Ended, EpochReport, RunContext, TrainResult
@@ -89,6 +90,9 @@ class TrainingRun:
         self.images_left = len(data.validation) + len(data.test)  # to evaluate before the run is over
         self.validated_step = -1
         self.load_seconds = time.monotonic() - began
+        if context.wants_calibration:
+            seen = calibrate(config, data, device, self.loss, self.autocast, startup_seconds=self.load_seconds)
+            context.calibrated(seen)
 
     def to_the_end(self) -> TrainResult:
         """Train epoch by epoch until something ends the run."""

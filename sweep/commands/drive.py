@@ -10,7 +10,6 @@ import typer
 from sweep.commands.boards import print_boards
 from sweep.commands.options import console
 from sweep.errors import EXIT_DETACHED, RunFolderError
-from sweep.ledger import balance
 from sweep.paths import RunPaths
 from sweep.records import TrialState
 from sweep.run import drive, open_run
@@ -21,7 +20,7 @@ from sweep.view import LiveView
 
 def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> None:
     """Drive the run in the foreground; Ctrl-C, SIGTERM and a closed terminal detach."""
-    from sweep.driver import Driver
+    from sweep.board import Board
     from sweep.reporting import write_report
 
     out = console()
@@ -29,25 +28,25 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup
             signal.signal(number, _detach)
 
-    def draw(driver: Driver) -> None:
-        ledger = balance(driver.jobs.values(), driver.spec.limits.gpu_hours)
-        summary = summarize(driver.spec, driver.trials, ledger, driver.launcher.slots)
-        view.update(summary, driver.trials, "this terminal; Ctrl-C detaches, the jobs go on")
+    def draw(board: Board) -> None:
+        summary = summarize(board.spec, board.trials, board.ledger, board.launcher.slots)
+        view.update(summary, board.trials, "this terminal; Ctrl-C detaches, the jobs go on")
 
-    def show(driver: Driver) -> None:
+    def show(board: Board) -> None:
         if view.is_due():
-            draw(driver)
+            draw(board)
 
     try:
         with LiveView(out) as view:
             driver, ending = drive(paths, event, show, changes)
-            draw(driver)
-        out.print(f"{driver.spec.name}: {ending.value}.")
-        waiting = sum(record.state == TrialState.QUEUED for record in driver.trials.values())
+            board = driver.board
+            draw(board)
+        out.print(f"{board.spec.name}: {ending.value}.")
+        waiting = sum(record.state == TrialState.QUEUED for record in board.trials.values())
         if waiting:
             out.print(f"{waiting} trial(s) wait for another attempt: sweep resume {paths.root.name}")
         report = write_report(open_run(paths))
-        print_boards(out, report.boards, driver.spec.target)
+        print_boards(out, report.boards, board.spec.target)
         out.print(f"\nReport: {report.page}", soft_wrap=True)
     except KeyboardInterrupt:
         out.print(f"Detached; what was submitted goes on. Resume with: [bold]sweep resume {paths.root.name}[/]")

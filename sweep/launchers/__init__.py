@@ -25,6 +25,9 @@ class Launcher(Protocol):
     def capacity(self) -> int:
         """How many jobs may be in flight, waiting ones included."""
 
+    def granted_seconds(self, wanted_seconds: float) -> float:
+        """The request to make for a job that wants so much time: rounded up, at most what the site grants."""
+
     def submit(self, bundle: Bundle) -> None:
         """Launch a bundle whose bundle.json is written. Never blocks on the job."""
 

@@ -48,6 +48,10 @@ class LocalLauncher:
                 f"profile.gpus must not exceed the {len(self.gpus)} GPU(s) visible here; got {profile.gpus}"
             )
 
+    def granted_seconds(self, wanted_seconds: float) -> float:
+        """As the profile says."""
+        return self.profile.granted_seconds(wanted_seconds)
+
     def submit(self, bundle: Bundle) -> None:
         """Start the job's process with a lock that lives as long as it does."""
         files = self.paths.job(bundle.name)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sweep.clock import VirtualClock
+from sweep.curves import stop_after_epoch
 from sweep.files import append_line, must_read_json, publish, to_json
 from sweep.history import read_progress, used_seconds
 from sweep.paths import RunPaths
-from sweep.records import Bundle, JobState, Outcome, TrialSpec, TrialState, as_json
+from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, JobState, Outcome, TrialSpec, TrialState, as_json
 from trainer.context import EpochReport
 
 # The whole curve of a recipe, as if no limit ended it; wall seconds include start-up and evaluation.
@@ -26,7 +27,7 @@ class Course:
     epochs: tuple[tuple[float, EpochReport], ...]
     ends: float
     outcome: Outcome | None
-    state: JobState = JobState.EXITED
+    left_after_seconds: float | None = None  # the job's time was over before the trial's
 
 
 @dataclass
@@ -64,6 +65,10 @@ class SimulatedLauncher:
         self.capacity = slots
         self.jobs: dict[str, SimulatedJob] = {}
         self.free_at = [clock.time()] * slots
+
+    def granted_seconds(self, wanted_seconds: float) -> float:
+        """Whatever is wanted."""
+        return wanted_seconds
 
     def submit(self, bundle: Bundle) -> None:
         """Queue the job; the next poll starts it if a GPU is free."""
@@ -127,25 +132,29 @@ class SimulatedLauncher:
         pace = (curve[-1].wall_seconds - curve[0].wall_seconds) / max(1, len(curve) - 1)
         startup = max(0.0, curve[0].wall_seconds - pace)
         finished = curve[len(done) - 1].wall_seconds if done else startup
+        limit = start + spec.limit_seconds - before
+        job_end = start + bundle.request_seconds - JOB_OVERHEAD_SECONDS
         epochs: list[tuple[float, EpochReport]] = []
-        last, state, ends = done[-1] if done else None, TrialState.COMPLETED, start + startup
+        reports, state, ends = list(done), TrialState.COMPLETED, start + startup
         for epoch in curve[len(done) :]:
             wall = before + startup + epoch.wall_seconds - finished
-            if wall > spec.limit_seconds:
-                state, ends = TrialState.DEADLINE, start + spec.limit_seconds - before
+            if start + wall - before > min(limit, job_end):
+                state, ends = TrialState.DEADLINE, min(limit, job_end)
                 break
-            last = EpochReport(**{**as_json(epoch), "wall_seconds": wall})
+            reports.append(EpochReport(**{**as_json(epoch), "wall_seconds": wall}))
             ends = start + wall - before
-            epochs.append((ends, last))
-            if spec.stop_at is not None and (last.validation_accuracy or 0) >= spec.stop_at:
-                state = TrialState.TARGET
+            epochs.append((ends, reports[-1]))
+            if (stop := stop_after_epoch(spec, reports)) is not None:
+                state = TrialState(stop.value)
                 break
-        outcome = self._outcome(state, attempt, last, before + ends - start)
         dies = self.fault(bundle)
         if dies is not None and start + dies < ends:
             alive = tuple(event for event in epochs if event[0] <= start + dies)
             return Course(alive, start + dies, None)
-        return Course(tuple(epochs), ends, outcome)
+        if state == TrialState.DEADLINE and ends < limit:
+            return Course(tuple(epochs), ends, None, left_after_seconds=before + ends - start)
+        last = reports[-1] if reports else None
+        return Course(tuple(epochs), ends, self._outcome(state, attempt, last, before + ends - start))
 
     @staticmethod
     def _outcome(state: TrialState, attempt: int, last: EpochReport | None, wall_seconds: float) -> Outcome:
@@ -179,7 +188,10 @@ class SimulatedLauncher:
         if job.course.ends <= now:
             if job.course.outcome is not None:
                 publish(files.result, to_json(as_json(job.course.outcome)))
-            self._end(job, job.course.ends, job.course.state)
+            elif job.course.left_after_seconds is not None:
+                left = {"left_after_seconds": job.course.left_after_seconds, "overrun": True}
+                append_line(files.progress, left)
+            self._end(job, job.course.ends, JobState.EXITED)
 
     def _end(self, job: SimulatedJob, at: float, state: JobState) -> None:
         if job.is_running:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
 from optuna.samplers import RandomSampler
+from optuna.trial import TrialState as Verdict
+from optuna.trial import create_trial
 
 from sweep.errors import RunFolderError
 from sweep.records import TrialRecord
@@ -17,12 +20,16 @@ from sweep.search.proposals import (
     decode,
     distributions,
     encode,
+    goal_of,
+    goals,
     identity,
+    predict,
     verdict,
     was_cut_short,
 )
-from sweep.search.samplers import DistinctSampler, check_sampler, mixed_seed, sampler_maker
+from sweep.search.samplers import SAMPLERS, DistinctSampler, check_sampler, mixed_seed, sampler_maker, sampler_name
 from sweep.search.storage import open_storage
+from sweep.search.views import DIRECTIONS, View
 from sweep.spec import StudySpec
 from sweep.walltime import WalltimeModels
 
@@ -31,25 +38,42 @@ class SpaceExhaustedError(Exception):
     """Every recipe of the space that fits the limit has been proposed."""
 
 
-class Search:
-    """Proposes recipes from what was told, and never the same one twice."""
+@dataclass(frozen=True)
+class Proposal:
+    """A recipe to try, and what it runs for."""
 
-    def __init__(self, spec: StudySpec, journal: Path, run_id: str = "") -> None:
+    number: int
+    params: Params  # as Optuna sees the recipe
+    recipe: Params
+    stop_at: float | None  # accuracy that ends the trial, if it runs for speed
+    predicted_seconds: float | None
+
+
+class Search:
+    """Proposes recipes from what was told, and never the same one twice.
+
+    The storage keeps what happened; proposals come from views of it in memory, one for each goal.
+    """
+
+    def __init__(
+        self, spec: StudySpec, journal: Path, run_id: str = "", history: Iterable[TrialRecord] = ()
+    ) -> None:
         """Open the study's storage, creating it if need be. The caller holds the driver's lock.
+
+        `history` are trials of other studies, with numbers below zero, in the terms of this one.
 
         Raises:
             RunFolderError: a storage that runs share holds a study of this name from another run.
-            StudyFileError: there is no such sampler, or it does not take its options.
+            StudyFileError: there is no such sampler or pruner, or it does not take its options.
         """
         check_sampler(spec)
-        self.spec = spec
+        self.spec, self.history = spec, list(history)
         self.distributions = distributions(spec)
+        self.views = {goal: View(spec, goal, self.distributions) for goal in goals(spec)}
         self.storage = open_storage(spec.storage, journal)
+        directions = [DIRECTIONS[goal] for goal in goals(spec)]
         self.study = optuna.create_study(
-            storage=self.storage,
-            study_name=spec.name,
-            direction="minimize" if spec.goal == "speed" else "maximize",
-            load_if_exists=True,
+            storage=self.storage, study_name=spec.name, directions=directions, load_if_exists=True
         )
         self.seen: set[str] = set()
         owner = self.study.user_attrs.get("run_id")
@@ -60,9 +84,15 @@ class Search:
                 f"the storage {spec.storage or journal} already holds a study {spec.name!r} of another run; "
                 "give this study another name"
             )
+        self.count = len(self.study.get_trials(deepcopy=False))
+        for goal, view in self.views.items():
+            view.note(self.study.user_attrs.get(f"sampler:{goal}", {}))
+            for record in self.history:
+                view.add(record.number, record.spec.params, {})
+                view.tell(record)
 
     def reconcile(self, records: Mapping[int, TrialRecord]) -> list[int]:
-        """Bring the storage in line with the trial folders, which are the truth.
+        """Bring storage and views in line with the trial folders, which are the truth.
 
         Trials that the storage has lost are added again. Proposals that never reached their folder are closed;
         their numbers are returned.
@@ -74,87 +104,131 @@ class Search:
             number for number, trial in known.items() if number not in records and not trial.state.is_finished()
         ]
         for number in abandoned:
-            self.study.tell(number, state=optuna.trial.TrialState.FAIL)
+            self.study.tell(number, state=Verdict.FAIL)
+        self.count = max(len(known), max(records, default=-1) + 1)
         whole = [
             record
-            for record in records.values()
+            for record in [*self.history, *records.values()]
             if not record.state.is_failure and not was_cut_short(self.spec, record)
         ]
         self.seen = {identity(self.spec, record.spec.recipe) for record in whole}
+        for number in sorted(records):
+            noted = known[number].system_attrs if number in known else {}
+            for view in self.views.values():
+                view.add(number, records[number].spec.params, noted)
+                if records[number].state.is_final:
+                    view.tell(records[number])
         return abandoned
 
-    def ask(self, models: WalltimeModels, limit_seconds: float) -> tuple[int, Params, Params]:
-        """A new trial: its number, Optuna's parameters and the recipe they stand for.
+    def ask(self, models: WalltimeModels, limit_seconds: float, room_seconds: float | None = None) -> Proposal:
+        """A new trial. With `room_seconds`, only one that is known to need no more will do.
 
         Raises:
-            SpaceExhaustedError: nothing new that fits the limit was found.
+            SpaceExhaustedError: nothing new that fits was found.
         """
 
-        def decode_new(params: Params) -> Params | None:
+        def recipe_of(params: Params) -> Params | None:
             recipe = decode(self.spec, params, models, limit_seconds)
-            return None if recipe is None or identity(self.spec, recipe) in self.seen else recipe
+            if recipe is None or identity(self.spec, recipe) in self.seen:
+                return None
+            prediction = predict(models, recipe)
+            fits = room_seconds is None or (prediction is not None and prediction[1] <= room_seconds)
+            return recipe if fits else None
 
-        number = len(self.study.get_trials(deepcopy=False))
-        if number < len(self.spec.start):
-            return self._ask_start(number, models, limit_seconds)
-        make = sampler_maker(self.spec, number)
-        self.study.sampler = DistinctSampler(
-            make,
-            (self.spec.seed, number),
-            self.distributions,
-            lambda params: decode_new(params) is not None,
-        )
-        trial = self.study.ask(self.distributions)
-        recipe = decode_new(trial.params)
-        if recipe is None:
-            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        number = self.count
+        view = self.views[goal_of(self.spec, number)]
+        start = self.spec.start[number] if number < len(self.spec.start) else None
+        if start is not None:  # what it leaves out is random
+            seed = mixed_seed(self.spec.seed, number)
+            proposed = view.ask(RandomSampler(seed=seed), encode(self.spec, start))
+            recipe = (decode(self.spec, proposed.params, models, limit_seconds) or {}) | start
+        else:
+            make = sampler_maker(self.spec, number)
+            sampler = DistinctSampler(
+                make, (self.spec.seed, number), self.distributions, lambda params: recipe_of(params) is not None
+            )
+            proposed = view.ask(sampler)
+            recipe = recipe_of(proposed.params) or {}
+        if not recipe:
+            view.refuse(proposed)
             raise SpaceExhaustedError
-        return self._proposed(trial, recipe)
+        return self._propose(view, proposed, recipe, models)
 
-    def _ask_start(self, number: int, models: WalltimeModels, limit_seconds: float) -> tuple[int, Params, Params]:
-        """The study's own first recipes, in order; what they leave out is random. Their epochs are as they say."""
-        start = self.spec.start[number]
-        self.study.sampler = RandomSampler(seed=mixed_seed(self.spec.seed, number))
-        if not self.study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
-            self.study.enqueue_trial(encode(self.spec, start))
-        trial = self.study.ask(self.distributions)
-        recipe = decode(self.spec, trial.params, models, limit_seconds) or {}
-        return self._proposed(trial, recipe | start)
-
-    def _proposed(self, trial: optuna.Trial, recipe: Params) -> tuple[int, Params, Params]:
+    def _propose(
+        self, view: View, proposed: optuna.trial.FrozenTrial, recipe: Params, models: WalltimeModels
+    ) -> Proposal:
+        """Write the proposal into the storage, in one step, and into the other view."""
+        number, params = self.count, dict(proposed.params)
         self.seen.add(identity(self.spec, recipe))
         if self.spec.takes_seed:
-            recipe["seed"] = self.spec.seed + trial.number
-        trial.set_user_attr("recipe", recipe)
-        return trial.number, trial.params, recipe
+            recipe["seed"] = self.spec.seed + number
+        own = sampler_name(self.spec, number) in SAMPLERS
+        attributes = {} if own else dict(proposed.system_attrs)
+        if view.attributes != self.study.user_attrs.get(f"sampler:{view.goal}", {}):
+            self.study.set_user_attr(f"sampler:{view.goal}", view.attributes)
+        self.study.add_trial(
+            create_trial(
+                state=Verdict.RUNNING,
+                params=params,
+                distributions=self.distributions,
+                user_attrs={"recipe": recipe},
+                system_attrs=attributes,
+            )
+        )
+        self.count += 1
+        view.adopt(number, proposed)
+        for other in self.views.values():
+            other.add(number, params, attributes)
+        prediction = predict(models, recipe)
+        return Proposal(
+            number,
+            params,
+            recipe,
+            stop_at=self.spec.target if view.goal == "speed" else None,
+            predicted_seconds=prediction[0] if prediction else None,
+        )
 
     def tell(self, record: TrialRecord) -> None:
         """Tell a final trial: attributes first, the value last, as the one commit. Telling twice is harmless."""
+        for view in self.views.values():
+            view.add(record.number, record.spec.params, {})
+            view.tell(record)
         study_id = self.storage.get_study_id_from_name(self.spec.name)
         trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, record.number)
         if self.storage.get_trial(trial_id).state.is_finished():
             return
         for key, value in attributes(record).items():
             self.storage.set_trial_user_attr(trial_id, key, value)
-        state, objective = verdict(self.spec, record)
-        self.study.tell(record.number, objective, state=state)
+        verdicts = [verdict(self.spec, record, goal) for goal in goals(self.spec)]
+        state = verdicts[0][0]
+        values = [value for _, value in verdicts if value is not None]
+        self.study.tell(record.number, values if state == Verdict.COMPLETE else None, state=state)
+
+    def should_prune(self, record: TrialRecord) -> bool:
+        """What the study's pruner says to a running trial."""
+        return bool(self.spec.pruner) and self.views["accuracy"].should_prune(record)
 
     def _frozen(self, record: TrialRecord | None) -> optuna.trial.FrozenTrial:
         """A trial for `add_trial`; a number without a folder becomes a failed placeholder."""
         if record is None:
-            return optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL)
-        return optuna.trial.create_trial(
-            state=optuna.trial.TrialState.RUNNING,
+            return create_trial(state=Verdict.FAIL)
+        return create_trial(
+            state=Verdict.RUNNING,
             params=record.spec.params,
             distributions=dict(self.distributions),
             user_attrs={"recipe": record.spec.recipe},
         )
 
 
-def sample_recipes(spec: StudySpec, count: int) -> list[Params]:
-    """A few random recipes of the space, without a storage: what proposals look like."""
+def sample_recipes(spec: StudySpec, models: WalltimeModels, count: int) -> list[tuple[Params, float | None]]:
+    """What proposals look like, without a storage: the searched keys of random recipes, and predicted seconds."""
     study, space = optuna.create_study(), distributions(spec)
     study.sampler = RandomSampler(seed=spec.seed)
-    limit, all_epochs = spec.limits.trial, sys.maxsize
-    found = (decode(spec, study.ask(space).params, {}, limit, all_epochs) for _ in range(count))
-    return [{key: recipe[key] for key in spec.space if key in recipe} for recipe in found if recipe is not None]
+    found = []
+    for _ in range(count):
+        recipe = decode(spec, study.ask(space).params, models, spec.limits.trial, sys.maxsize)
+        if recipe is not None:
+            prediction = predict(models, recipe)
+            shown = {key: recipe[key] for key in spec.space if key in recipe}
+            found.append((shown, prediction[0] if prediction else None))
+    return found

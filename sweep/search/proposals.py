@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from optuna.distributions import (
@@ -14,14 +14,16 @@ from optuna.distributions import (
     IntDistribution,
 )
 
-from sweep.records import TrialRecord
+from sweep.records import TrialRecord, TrialState
 from sweep.space import Budgeted, Choices, Ordinal, Range
 from sweep.spec import StudySpec
-from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels, batch_size_of, network_of
+from sweep.timings import batch_size_of, setting_of, traits_of
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels
 
 MISS_WEIGHT = 5.0  # how much log-seconds a whole unit of missing accuracy is worth
 
 Params = dict[str, Any]
+Goal = Literal["speed", "accuracy"]  # what one trial runs for; a study may have both
 
 
 def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
@@ -63,10 +65,10 @@ def decode(
             recipe[key] = params[key]
     epochs = spec.space.get("epochs")
     if isinstance(epochs, Budgeted):
-        model = models.get(network_of(recipe))
+        model = models.get(setting_of(recipe))
         emax = epochs.up_to if model else min(epochs.up_to, untimed_epochs)
         if model is not None:
-            emax = min(emax, model.fitting_epochs(batch_size_of(recipe), limit_seconds))
+            emax = min(emax, model.fitting_epochs(batch_size_of(recipe), limit_seconds, traits_of(recipe)))
         if emax < 1:
             return None
         recipe["epochs"] = round(emax ** params["epochs_share"])
@@ -90,26 +92,55 @@ def encode(spec: StudySpec, start: Mapping[str, Any]) -> Params:
     return params
 
 
-def objective(spec: StudySpec, accuracy: float, train_seconds: float) -> float:
+def predict(models: WalltimeModels, recipe: Params) -> tuple[float, float] | None:
+    """Seconds that a recipe's trial is expected to take, and that will do; None before anything was timed."""
+    model, epochs = models.get(setting_of(recipe)), recipe.get("epochs")
+    if model is None or not isinstance(epochs, int):
+        return None
+    facts = batch_size_of(recipe), epochs, traits_of(recipe)
+    return model.trial_seconds(*facts), model.enough_seconds(*facts)
+
+
+def goals(spec: StudySpec) -> tuple[Goal, ...]:
+    """What the study's trials run for, in turn."""
+    return ("speed", "accuracy") if spec.goal == "both" else (spec.goal,)
+
+
+def goal_of(spec: StudySpec, number: int) -> Goal:
+    """What the trial of that number runs for."""
+    turns = goals(spec)
+    return turns[number % len(turns)]
+
+
+def objective(spec: StudySpec, goal: Goal, accuracy: float, seconds_to_target: float | None) -> float:
     """The value that Optuna hears.
 
     speed (minimised): log seconds when the target was reached, else worse than any that did by the accuracy
     that is missing. accuracy (maximised): the validation accuracy.
     """
-    if spec.goal == "accuracy":
+    if goal == "accuracy":
         return accuracy
-    if accuracy >= spec.target:
-        return math.log(max(train_seconds, 1e-3))
-    return math.log(spec.limits.trial) + MISS_WEIGHT * (spec.target - accuracy)
+    if seconds_to_target is not None:
+        return math.log(max(seconds_to_target, 1e-3))
+    return math.log(spec.limits.trial) + MISS_WEIGHT * max(0.0, spec.target - accuracy)
+
+
+def seconds_to_target(spec: StudySpec, record: TrialRecord) -> float | None:
+    """Training seconds to the first epoch at the target; None if there was none."""
+    for epoch in record.epochs:
+        if epoch.validation_accuracy is not None and epoch.validation_accuracy >= spec.target:
+            return epoch.train_seconds
+    return record.train_seconds if (record.accuracy or 0.0) >= spec.target else None
 
 
 def was_cut_short(spec: StudySpec, record: TrialRecord) -> bool:
-    """Missed the target with less than the study's trial limit, as the end of a budget leaves: no fair value."""
+    """Missed the target within a limit below the study's, as the end of a budget leaves: no fair value."""
     missed = (record.accuracy or 0.0) < spec.target
-    return missed and record.spec.limit_seconds < spec.limits.trial
+    cut = record.state == TrialState.DEADLINE and record.spec.limit_seconds < spec.limits.trial
+    return missed and cut
 
 
-def verdict(spec: StudySpec, record: TrialRecord) -> tuple[optuna.trial.TrialState, float | None]:
+def verdict(spec: StudySpec, record: TrialRecord, goal: Goal) -> tuple[optuna.trial.TrialState, float | None]:
     """What a final trial is to Optuna. A bad recipe is a bad value, so that the sampler learns from it."""
     states = optuna.trial.TrialState
     if record.state.is_failure or was_cut_short(spec, record):
@@ -117,7 +148,8 @@ def verdict(spec: StudySpec, record: TrialRecord) -> tuple[optuna.trial.TrialSta
     accuracy = record.accuracy if record.state.is_measured else 0.0
     if accuracy is None:
         return states.FAIL, None
-    return states.COMPLETE, objective(spec, accuracy, record.train_seconds)
+    reached = seconds_to_target(spec, record) if record.state.is_measured else None
+    return states.COMPLETE, objective(spec, goal, accuracy, reached)
 
 
 def attributes(record: TrialRecord) -> Params:

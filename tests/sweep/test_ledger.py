@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sweep_builders import gone, job
 
-from sweep.ledger import Allowance, Ledger, allowance, balance
+from sweep.ledger import Ledger, Room, balance, room
 from sweep.records import Ending, Job
-from sweep.spec import JOB_OVERHEAD_SECONDS
 
 
 def test_a_job_that_ended_counts_with_what_it_cost() -> None:
@@ -29,11 +30,11 @@ def test_a_job_in_flight_counts_with_its_whole_request() -> None:
 @pytest.mark.parametrize(("request_seconds", "admitted"), [(3485.0, True), (3485.001, False)])
 def test_a_request_is_granted_if_it_fits_what_is_left(request_seconds: float, admitted: bool) -> None:
     ledger = balance([job(0, end=gone(gpu_seconds=40.0)), job(1, request_seconds=75.0)], 1.0)
-    assert ledger.admits(request_seconds) is admitted
+    assert (request_seconds <= room(ledger, None).seconds) is admitted
 
 
 def test_without_a_budget_every_request_is_granted() -> None:
-    assert balance([job(0, request_seconds=1e12)], None).admits(1e12)
+    assert room(balance([job(0, request_seconds=1e12)], None), None).seconds == math.inf
 
 
 requests = st.tuples(st.floats(1, 1e4), st.floats(0, 1), st.booleans())
@@ -45,7 +46,7 @@ def test_a_study_that_asks_the_ledger_first_never_exceeds_its_budget(
 ) -> None:
     jobs: dict[int, Job] = {}
     for number, (request_seconds, used, ends_now) in enumerate(asked):
-        if balance(jobs.values(), gpu_hours).admits(request_seconds):
+        if request_seconds <= room(balance(jobs.values(), gpu_hours), None).seconds:
             jobs[number] = job(number, request_seconds=request_seconds)
         if ends_now and jobs:
             oldest = min(jobs, key=lambda made: (jobs[made].end is not None, made))
@@ -55,35 +56,8 @@ def test_a_study_that_asks_the_ledger_first_never_exceeds_its_budget(
         assert ledger.spent_seconds + ledger.committed_seconds <= gpu_hours * 3600 * (1 + 1e-9)
 
 
-def short_budget(left: float, committed: float = 0.0) -> Ledger:
-    return Ledger(budget_seconds=1000.0, spent_seconds=1000.0 - left - committed, committed_seconds=committed)
-
-
-def test_a_budget_that_covers_a_trial_allows_its_whole_limit() -> None:
-    assert allowance(100.0, short_budget(100.0 + JOB_OVERHEAD_SECONDS), None) == Allowance(100.0, None)
-
-
-def test_the_rest_of_a_budget_is_a_shorter_trial_once_nothing_is_in_flight() -> None:
-    rest = short_budget(50.0 + JOB_OVERHEAD_SECONDS)
-    assert allowance(100.0, rest, None) == Allowance(50.0, Ending.GPU_HOURS)
-
-
-def test_while_jobs_are_in_flight_a_short_budget_allows_nothing() -> None:
-    assert allowance(100.0, short_budget(50.0, committed=200.0), None) == Allowance(None, Ending.GPU_HOURS)
-
-
-def test_a_rest_of_less_than_a_tenth_is_not_worth_a_trial() -> None:
-    assert allowance(100.0, short_budget(9.0 + JOB_OVERHEAD_SECONDS), None).seconds is None
-
-
-def test_the_walltime_cuts_a_trial_short() -> None:
-    unlimited = Ledger(None, 0.0, 0.0)
-    assert allowance(100.0, unlimited, 30.0 + JOB_OVERHEAD_SECONDS) == Allowance(30.0, Ending.WALLTIME)
-
-
-@given(wanted=st.floats(1, 1e4), left=st.floats(0, 1e4), walltime=st.none() | st.floats(-1e3, 1e4))
-def test_an_allowance_never_exceeds_what_is_left(wanted: float, left: float, walltime: float | None) -> None:
-    seconds = allowance(wanted, Ledger(left, 0.0, 0.0), walltime).seconds
-    if seconds is not None:
-        assert seconds + JOB_OVERHEAD_SECONDS <= left * (1 + 1e-9) + 1e-6
-        assert walltime is None or seconds + JOB_OVERHEAD_SECONDS <= walltime + 1e-6
+def test_the_budget_that_leaves_less_says_how_much() -> None:
+    ledger = Ledger(budget_seconds=1000.0, spent_seconds=600.0, committed_seconds=300.0)
+    assert room(ledger, None) == room(ledger, 100.5) == Room(100.0, Ending.GPU_HOURS)
+    assert room(ledger, 30.0) == Room(30.0, Ending.WALLTIME)
+    assert room(Ledger(None, 600.0, 300.0), 30.0) == Room(30.0, Ending.WALLTIME)

@@ -10,7 +10,7 @@ from sweep_builders import here, study
 
 from sweep.files import to_json
 from sweep.plan import SAMPLES, Plan, make_plan
-from sweep.spec import JOB_OVERHEAD_SECONDS
+from sweep.records import JOB_OVERHEAD_SECONDS
 
 SPACE = {
     "epochs": {"up_to": 30},

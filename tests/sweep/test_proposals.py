@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,12 +11,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState as Verdict
-from sweep_builders import ended, study, trial_spec
+from sweep_builders import ended, epoch, study, trial_spec
 
 from sweep.search import sample_recipes
-from sweep.search.proposals import attributes, decode, distributions, identity, objective, verdict, was_cut_short
+from sweep.search.proposals import (
+    attributes,
+    decode,
+    distributions,
+    goal_of,
+    identity,
+    objective,
+    verdict,
+    was_cut_short,
+)
 from sweep.search.samplers import GP_TRIALS, sampler_name
-from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel, WalltimeModels, network_of
+from sweep.timings import setting_of
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel, WalltimeModels
 
 BATCHES = [8, 64, 512]
 SPEC = study(
@@ -29,7 +40,7 @@ SPEC = study(
     },
 )
 MODEL = WalltimeModel(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
-MODELS = {network_of(SPEC.fixed): MODEL}
+MODELS = {setting_of(SPEC.fixed): MODEL}
 LIMIT = 60.0
 
 
@@ -37,7 +48,7 @@ def params(share: float = 0.5, rank: int = 0) -> dict[str, Any]:
     return {"epochs_share": share, "batch_size_rank": rank, "optimizer": "adam", "width": 3, "lr": 0.01}
 
 
-def epochs(share: float, rank: int = 0, models: WalltimeModels = MODELS, limit: float = LIMIT) -> int | None:
+def epochs_for(share: float, rank: int = 0, models: WalltimeModels = MODELS, limit: float = LIMIT) -> int | None:
     recipe = decode(SPEC, params(share, rank), models, limit)
     return None if recipe is None else recipe["epochs"]
 
@@ -66,102 +77,124 @@ def test_a_recipe_has_the_fixed_keys_and_the_searched_ones() -> None:
 
 @pytest.mark.parametrize("rank", [0, 1, 2])
 def test_the_whole_share_is_all_the_epochs_that_fit(rank: int) -> None:
-    assert epochs(1.0, rank) == min(40, MODEL.fitting_epochs(BATCHES[rank], LIMIT))
+    assert epochs_for(1.0, rank) == min(40, MODEL.fitting_epochs(BATCHES[rank], LIMIT))
 
 
 @given(st.floats(0, 1), st.integers(0, 2), st.floats(1, 1000))
 def test_no_proposal_is_predicted_to_exceed_the_limit(share: float, rank: int, limit: float) -> None:
-    proposed = epochs(share, rank, limit=limit)
+    proposed = epochs_for(share, rank, limit=limit)
     if proposed is None:
-        assert MODEL.trial_seconds(BATCHES[rank], 1) > limit
+        assert MODEL.enough_seconds(BATCHES[rank], 1) > limit
     else:
         assert 1 <= proposed <= 40
-        assert MODEL.trial_seconds(BATCHES[rank], proposed) <= limit * (1 + 1e-9)
+        assert MODEL.enough_seconds(BATCHES[rank], proposed) <= limit * (1 + 1e-9)
 
 
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_a_greater_share_never_means_fewer_epochs(one: float, other: float) -> None:
-    less, more = epochs(min(one, other)), epochs(max(one, other))
+    less, more = epochs_for(min(one, other)), epochs_for(max(one, other))
     assert less is not None
     assert more is not None
     assert less <= more
 
 
 def test_there_is_no_recipe_if_not_even_one_epoch_fits() -> None:
-    assert epochs(0.0, limit=10.0) is None
+    assert epochs_for(0.0, limit=10.0) is None
 
 
 @given(st.floats(0, 1))
 def test_few_epochs_are_proposed_while_nothing_was_timed_of_the_network(share: float) -> None:
-    proposed = epochs(share, models={network_of({"model": "mlp"}): MODEL})
+    proposed = epochs_for(share, models={setting_of({"model": "mlp"}): MODEL})
     assert proposed is not None
     assert 1 <= proposed <= UNTIMED_EPOCHS
 
 
 def test_epochs_without_a_budget_are_searched_like_any_other_key() -> None:
     spec = study(space={"epochs": {"values": [10, 100]}})
-    assert decode(spec, {"epochs_rank": 1}, {network_of({}): MODEL}, 1.0) == {"epochs": 100}
+    assert decode(spec, {"epochs_rank": 1}, {setting_of({}): MODEL}, 1.0) == {"epochs": 100}
 
 
 @pytest.mark.parametrize("accuracy", [0.0, 0.4, 1.0])
 def test_the_value_of_goal_accuracy_is_the_accuracy(accuracy: float) -> None:
-    assert objective(study(goal="accuracy"), accuracy, 10.0) == accuracy
+    assert objective(SPEC, "accuracy", accuracy, 10.0) == accuracy
 
 
 def test_the_value_of_goal_speed_is_the_logarithm_of_the_seconds_to_the_target() -> None:
-    assert objective(SPEC, 0.9, 20.0) == math.log(20.0)
+    assert objective(SPEC, "speed", 0.9, 20.0) == math.log(20.0)
 
 
-@given(st.floats(0, 0.89), st.floats(0, LIMIT), st.floats(0, LIMIT))
-def test_missing_the_target_is_worse_than_any_way_of_reaching_it(missed: float, one: float, other: float) -> None:
-    assert objective(SPEC, missed, one) > objective(SPEC, 0.9, other)
+@given(st.floats(0, 0.89), st.floats(0, LIMIT))
+def test_missing_the_target_is_worse_than_any_way_of_reaching_it(missed: float, seconds: float) -> None:
+    assert objective(SPEC, "speed", missed, None) > objective(SPEC, "speed", 0.9, seconds)
 
 
-@given(st.floats(0, 0.89), st.floats(0, 0.89), st.floats(0, LIMIT), st.floats(0, LIMIT))
-def test_missing_by_more_is_never_better(one: float, other: float, seconds: float, others: float) -> None:
-    assert objective(SPEC, min(one, other), seconds) >= objective(SPEC, max(one, other), others)
+@given(st.floats(0, 0.89), st.floats(0, 0.89))
+def test_missing_by_more_is_never_better(one: float, other: float) -> None:
+    worse, better = (objective(SPEC, "speed", accuracy, None) for accuracy in sorted((one, other)))
+    assert worse >= better
 
 
 @pytest.mark.parametrize("state", ["failed", "timeout", "lost"])
 def test_a_failure_has_no_value(state: str) -> None:
-    assert verdict(SPEC, ended(0, state, accuracy=0.95)) == (Verdict.FAIL, None)
+    assert verdict(SPEC, ended(0, state, accuracy=0.95), "speed") == (Verdict.FAIL, None)
 
 
 @pytest.mark.parametrize("state", ["diverged", "out_of_memory"])
 @pytest.mark.parametrize("accuracy", [None, 0.95])
 def test_a_recipe_that_cannot_be_trained_has_the_worst_value(state: str, accuracy: float | None) -> None:
-    assert verdict(SPEC, ended(0, state, accuracy)) == (Verdict.COMPLETE, objective(SPEC, 0.0, 1.0))
+    assert verdict(SPEC, ended(0, state, accuracy), "speed") == (
+        Verdict.COMPLETE,
+        objective(SPEC, "speed", 0.0, None),
+    )
 
 
 @pytest.mark.parametrize("state", ["completed", "target", "deadline", "pruned"])
 def test_a_trial_that_was_measured_has_the_value_of_its_measurement(state: str) -> None:
-    assert verdict(SPEC, ended(0, state, 0.95, 7.0)) == (Verdict.COMPLETE, math.log(7.0))
+    assert verdict(SPEC, ended(0, state, 0.95, 7.0), "speed") == (Verdict.COMPLETE, math.log(7.0))
 
 
 def test_a_trial_that_measured_nothing_has_no_value() -> None:
-    assert verdict(SPEC, ended(0, "deadline", None)) == (Verdict.FAIL, None)
+    assert verdict(SPEC, ended(0, "deadline", None), "speed") == (Verdict.FAIL, None)
 
 
-@pytest.mark.parametrize("state", ["completed", "deadline", "pruned", "diverged", "out_of_memory"])
 @pytest.mark.parametrize("accuracy", [0.89, None])
-def test_a_trial_of_a_shorter_limit_that_missed_the_target_has_no_value(
-    state: str, accuracy: float | None
-) -> None:
-    record = ended(0, state, accuracy, spec=trial_spec(limit_seconds=59.9))
+def test_a_trial_that_a_shorter_limit_ended_before_the_target_has_no_value(accuracy: float | None) -> None:
+    record = ended(0, "deadline", accuracy, spec=trial_spec(limit_seconds=59.9))
     assert was_cut_short(SPEC, record)
-    assert verdict(SPEC, record) == (Verdict.FAIL, None)
+    assert verdict(SPEC, record, "speed") == (Verdict.FAIL, None)
+
+
+@pytest.mark.parametrize("state", ["completed", "pruned", "diverged", "out_of_memory"])
+def test_a_trial_that_came_to_its_own_end_within_a_shorter_limit_has_its_value(state: str) -> None:
+    record = ended(0, state, 0.5, spec=trial_spec(limit_seconds=59.9))
+    assert not was_cut_short(SPEC, record)
+    assert verdict(SPEC, record, "speed")[0] == Verdict.COMPLETE
+
+
+def test_a_trial_that_ran_for_accuracy_is_as_fast_as_its_first_epoch_at_the_target() -> None:
+    walls = {10.0: 0.5, 20.0: 0.9, 30.0: 0.95}
+    epochs = tuple(epoch(number, wall, accuracy) for number, (wall, accuracy) in enumerate(walls.items(), 1))
+    record = replace(ended(0, "completed", 0.95, 27.0), epochs=epochs)
+    assert verdict(SPEC, record, "speed") == (Verdict.COMPLETE, math.log(epochs[1].train_seconds))
+    assert verdict(SPEC, record, "accuracy") == (Verdict.COMPLETE, 0.95)
+
+
+def test_goal_both_takes_its_goals_in_turn() -> None:
+    both = study(goal="both")
+    assert [goal_of(both, number) for number in range(4)] == ["speed", "accuracy", "speed", "accuracy"]
+    assert {goal_of(SPEC, number) for number in range(4)} == {"speed"}
 
 
 def test_a_trial_that_reached_the_target_within_a_shorter_limit_has_its_value() -> None:
     record = ended(0, "target", 0.9, 7.0, spec=trial_spec(limit_seconds=6.0))
     assert not was_cut_short(SPEC, record)
-    assert verdict(SPEC, record) == (Verdict.COMPLETE, math.log(7.0))
+    assert verdict(SPEC, record, "speed") == (Verdict.COMPLETE, math.log(7.0))
 
 
 def test_a_trial_of_the_whole_limit_that_missed_the_target_has_its_value() -> None:
     record = ended(0, "deadline", 0.5, spec=trial_spec(limit_seconds=60.0))
     assert not was_cut_short(SPEC, record)
-    assert verdict(SPEC, record) == (Verdict.COMPLETE, objective(SPEC, 0.5, 10.0))
+    assert verdict(SPEC, record, "speed") == (Verdict.COMPLETE, objective(SPEC, "speed", 0.5, None))
 
 
 def test_a_dashboard_shows_state_accuracy_and_seconds() -> None:
@@ -201,14 +234,14 @@ def test_the_sampler_is_the_one_that_is_named_or_fits_the_number_of_trials(
 
 
 def test_sample_recipes_show_the_searched_keys_in_the_order_of_the_study() -> None:
-    samples = sample_recipes(SPEC, 4)
+    samples = [recipe for recipe, _ in sample_recipes(SPEC, {}, 4)]
     assert [list(sample) for sample in samples] == [list(SPEC.space)] * 4
 
 
 def test_sample_recipes_show_what_the_space_allows_before_anything_was_timed() -> None:
-    assert max(sample["epochs"] for sample in sample_recipes(SPEC, 50)) > UNTIMED_EPOCHS
+    assert max(sample["epochs"] for sample, _ in sample_recipes(SPEC, {}, 50)) > UNTIMED_EPOCHS
 
 
 def test_sample_recipes_are_those_of_the_seed() -> None:
-    assert sample_recipes(SPEC, 3) == sample_recipes(SPEC, 3)
+    assert sample_recipes(SPEC, {}, 3) == sample_recipes(SPEC, {}, 3)
     assert sample_recipes(SPEC, 3) != sample_recipes(SPEC.model_copy(update={"seed": 1}), 3)

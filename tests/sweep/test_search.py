@@ -23,7 +23,8 @@ from sweep.search import Search, SpaceExhaustedError
 from sweep.search.proposals import distributions
 from sweep.search.samplers import GRID_POINTS, grid, mixed_seed
 from sweep.spec import StudySpec
-from sweep.walltime import WalltimeModel, WalltimeModels, network_of
+from sweep.timings import setting_of
+from sweep.walltime import WalltimeModel, WalltimeModels
 
 LIMIT = 60.0
 MIXED = {
@@ -42,8 +43,8 @@ def journal(tmp_path: Path) -> Path:
 
 def ask(search: Search, models: WalltimeModels = MappingProxyType({})) -> TrialRecord:
     """A proposal, written down."""
-    number, params, recipe = search.ask(models, LIMIT)
-    return TrialRecord(trial_spec(number, recipe=recipe, params=params))
+    new = search.ask(models, LIMIT)
+    return TrialRecord(trial_spec(new.number, recipe=new.recipe, params=new.params))
 
 
 def measured(record: TrialRecord, state: str = "completed") -> TrialRecord:
@@ -119,15 +120,15 @@ def test_recipes_of_an_earlier_session_are_not_proposed_again(journal: Path) -> 
     assert len(kinds) == 6
 
 
-def test_asking_an_exhausted_space_leaves_nothing_but_a_failed_trial_behind(journal: Path) -> None:
+def test_asking_an_exhausted_space_leaves_nothing_behind(journal: Path) -> None:
     search = Search(study(space={"optimizer": {"choices": ["sgd"]}}), journal)
     record = ask(search)
     search.tell(ended(spec=record.spec))
     before = heard(search)
-    for refusals in (1, 2):
+    for _ in range(2):
         with pytest.raises(SpaceExhaustedError):
             ask(search)
-        assert heard(search) == before + refusals * [(Verdict.FAIL, None)]
+        assert heard(search) == before
     assert Search(search.spec, journal).reconcile({0: ended(spec=record.spec)}) == []
 
 
@@ -330,21 +331,21 @@ def test_epochs_are_proposed_within_what_fits_the_limit(journal: Path) -> None:
     model = WalltimeModel(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
     search = Search(study(space={"epochs": {"up_to": 90}, "batch_size": {"values": [8, 80]}}), journal)
     for _ in range(8):
-        recipe = ask(search, {network_of({}): model}).spec.recipe
-        assert model.trial_seconds(recipe["batch_size"], recipe["epochs"]) <= LIMIT
+        recipe = ask(search, {setting_of({}): model}).spec.recipe
+        assert model.enough_seconds(recipe["batch_size"], recipe["epochs"]) <= LIMIT
 
 
 def test_only_batch_sizes_of_which_an_epoch_fits_are_proposed(journal: Path) -> None:
     model = WalltimeModel(constant=1.0, per_batch=800.0, startup_seconds=0.0, margin=1.0)
     search = Search(study(space={"epochs": {"up_to": 90}, "batch_size": {"values": [8, 800]}}), journal)
-    assert {ask(search, {network_of({}): model}).spec.recipe["batch_size"] for _ in range(4)} == {800}
+    assert {ask(search, {setting_of({}): model}).spec.recipe["batch_size"] for _ in range(4)} == {800}
 
 
 def test_a_limit_in_which_no_epoch_fits_exhausts_the_space(journal: Path) -> None:
     model = WalltimeModel(constant=100.0, per_batch=0.0, startup_seconds=0.0, margin=1.1)
     search = Search(study(space={"epochs": {"up_to": 90}}), journal)
     with pytest.raises(SpaceExhaustedError):
-        ask(search, {network_of({}): model})
+        ask(search, {setting_of({}): model})
 
 
 def test_a_limit_in_which_no_epoch_fits_exhausts_a_space_of_any_size(journal: Path) -> None:
@@ -352,12 +353,12 @@ def test_a_limit_in_which_no_epoch_fits_exhausts_a_space_of_any_size(journal: Pa
     space = {"width": {"low": 1, "high": 10**15}, "epochs": {"up_to": 90}}
     search = Search(study(space=space, sampler="random"), journal)
     with pytest.raises(SpaceExhaustedError):
-        ask(search, {network_of({}): model})
+        ask(search, {setting_of({}): model})
 
 
 def test_epochs_are_proposed_by_the_timings_of_their_network(journal: Path) -> None:
     models = {
-        network_of({"model": name}): WalltimeModel(pace, per_batch=0.0, startup_seconds=0.0, margin=1.0)
+        setting_of({"model": name}): WalltimeModel(pace, per_batch=0.0, startup_seconds=0.0, margin=1.0)
         for name, pace in (("slow", 30.0), ("quick", 1.0))
     }
     space = {"epochs": {"up_to": 90}, "model": {"choices": ["slow", "quick"]}}
@@ -372,6 +373,6 @@ def test_epochs_are_proposed_by_the_timings_of_their_network(journal: Path) -> N
 def test_a_network_may_be_given_as_a_list_of_its_layers(journal: Path) -> None:
     model = WalltimeModel(constant=30.0, per_batch=0.0, startup_seconds=0.0, margin=1.0)
     search = Search(study(fixed={"model": [64, 32]}, space={"epochs": {"up_to": 90}}), journal)
-    recipes = [ask(search, {network_of({"model": [64, 32]}): model}).spec.recipe for _ in range(2)]
+    recipes = [ask(search, {setting_of({"model": [64, 32]}): model}).spec.recipe for _ in range(2)]
     assert [recipe["model"] for recipe in recipes] == [[64, 32], [64, 32]]
     assert {recipe["epochs"] for recipe in recipes} == {1, 2}

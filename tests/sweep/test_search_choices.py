@@ -23,7 +23,7 @@ CONDITIONAL: dict[str, Any] = {
 def asked(folder: Path, count: int, **keys: Any) -> list[Params]:
     """The first recipes of a study, none of them told."""
     search = Search(study(**keys), folder / "journal.log")
-    return [search.ask({}, 60.0)[2] for _ in range(count)]
+    return [search.ask({}, 60.0).recipe for _ in range(count)]
 
 
 # Samplers
@@ -129,7 +129,7 @@ def test_a_recipe_to_start_with_outside_the_space_is_refused(start, message):
 
 
 def test_a_key_is_part_of_the_recipes_that_meet_its_condition_only():
-    recipes = sample_recipes(study(space=CONDITIONAL), 30)
+    recipes = [recipe for recipe, _ in sample_recipes(study(space=CONDITIONAL), {}, 30)]
 
     assert {recipe["x"] for recipe in recipes} == {"slow", "quick"}
     assert all(("wall" in recipe) == (recipe["x"] == "quick") for recipe in recipes)

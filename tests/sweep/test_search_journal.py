@@ -27,7 +27,8 @@ def journal(tmp_path: Path) -> Path:
 
 
 def asked(search: Search) -> TrialRecord:
-    number, params, recipe = search.ask({}, 60.0)
+    new = search.ask({}, 60.0)
+    number, params, recipe = new.number, new.params, new.recipe
     return TrialRecord(trial_spec(number, recipe=recipe, params=params))
 
 
@@ -240,5 +241,5 @@ def test_a_driver_goes_on_though_the_folder_of_a_trial_in_flight_is_gone(tmp_pat
     search = Search(SPEC, paths.journal)
     driver = Driver(paths, SPEC, search, make_launcher(here(), paths), EventLog(paths.events))
     driver.adopt()
-    driver.collect()
-    assert driver.bundles_in_flight() == {}
+    driver.collector.collect()
+    assert driver.board.bundles_in_flight() == {}

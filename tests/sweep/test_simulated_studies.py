@@ -20,11 +20,11 @@ from sweep.events import EventLog
 from sweep.files import read_json, read_lines
 from sweep.launchers.simulated import SimulatedLauncher
 from sweep.paths import RunPaths
-from sweep.records import Bundle, Ending, TrialState
+from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Ending, TrialState
 from sweep.run import create_run, open_run
 from sweep.search import Search
 from sweep.simulation import simulate
-from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec
+from sweep.spec import StudySpec
 from trainer.context import EpochReport
 
 STARTUP, SLOTS = 2.0, 3
@@ -116,19 +116,19 @@ def test_the_budget_is_never_exceeded_and_limits_hold(spec: StudySpec, seed: int
             except BreakerError:
                 break
             spent = sum(job.charged for job in world.launcher.jobs.values())
-            running = list(driver.bundles_in_flight().values())
+            running = list(driver.board.bundles_in_flight().values())
             committed = sum(bundle.request_seconds for bundle in running)
             if spec.limits.gpu_hours is not None:
                 assert spent + committed <= spec.limits.gpu_hours * 3600 + 1e-6
             assert len(running) <= SLOTS
             world.advance()
-        assert len(driver.trials) <= spec.limits.trials
+        assert len(driver.board.trials) <= spec.limits.trials
         assert all(
             job.charged <= job.bundle.request_seconds - JOB_OVERHEAD_SECONDS + STARTUP + 1e-6
             for job in world.launcher.jobs.values()
         )
         if spec.limits.walltime is not None:
-            assert driver.elapsed_seconds() <= spec.limits.walltime
+            assert driver.board.elapsed_seconds() <= spec.limits.walltime
 
 
 @quick
@@ -176,7 +176,7 @@ def test_the_same_study_gives_the_same_trials_again(spec: StudySpec) -> None:
     for _ in range(2):
         with new_folder() as folder:
             driver, _ = simulate(spec, surrogate, SLOTS, folder)
-            recipes.append({number: record.spec.recipe for number, record in driver.trials.items()})
+            recipes.append({number: record.spec.recipe for number, record in driver.board.trials.items()})
     assert recipes[0] == recipes[1]
 
 
@@ -189,8 +189,8 @@ def test_the_walltime_model_fills_the_limit_and_never_overruns(tmp_path: Path) -
     )
     driver, ending = simulate(spec, surrogate, SLOTS, tmp_path)
     assert ending is Ending.TRIALS
-    walls = [record.outcome.wall_seconds for record in driver.trials.values() if record.outcome]
-    assert {record.state for record in driver.trials.values()} == {TrialState.COMPLETED}
+    walls = [record.outcome.wall_seconds for record in driver.board.trials.values() if record.outcome]
+    assert {record.state for record in driver.board.trials.values()} == {TrialState.COMPLETED}
     assert max(walls) > 45
     assert max(walls) <= 60
 

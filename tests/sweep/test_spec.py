@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from sweep.errors import StudyFileError
-from sweep.spec import JOB_OVERHEAD_SECONDS, StudySpec, recipe_mistakes
+from sweep.records import JOB_OVERHEAD_SECONDS
+from sweep.spec import StudySpec, recipe_mistakes
 from sweep.toml_files import builtin_names, load_frozen_study, load_study, parse_changes, save
 
 
@@ -58,7 +59,7 @@ def test_an_unknown_key_is_named_with_the_keys_allowed_there(change: str, key: s
         ),
         ("target=0", "target: Input should be greater than 0; got 0"),
         ("target=1.01", "target: Input should be less than or equal to 1; got 1.01"),
-        ("goal='fun'", "goal: Input should be 'speed' or 'accuracy'; got 'fun'"),
+        ("goal='fun'", "goal: Input should be 'speed', 'accuracy' or 'both'; got 'fun'"),
         ("seed=-1", "seed: Input should be greater than or equal to 0; got -1"),
         ("retries=-1", "retries: Input should be greater than or equal to 0; got -1"),
         ("limits.trials=0", "limits.trials: Input should be greater than or equal to 1; got 0"),
@@ -164,7 +165,7 @@ def test_mistakes_of_fields_between_tables_and_of_values_are_told_at_once() -> N
     both = "space.dataset={choices=['digits']}"
     lines = mistakes("goal='fun'", "limits.trials=0", "space.lr_scale={low=2,high=1}", both)
     assert lines == [
-        "goal: Input should be 'speed' or 'accuracy'; got 'fun'",
+        "goal: Input should be 'speed', 'accuracy' or 'both'; got 'fun'",
         "limits.trials: Input should be greater than or equal to 1; got 0",
         "space.lr_scale: low must be below high; got low = 2, high = 1",
         "dataset is in both [fixed] and [space]",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import median
 from typing import Any
@@ -12,7 +13,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from sweep_builders import ended, epoch, running, waiting
 
-from sweep.walltime import MARGIN, Timing, WalltimeModel, batch_size_of, fit, fit_all, network_of, timing
+from sweep.records import TrialRecord
+from sweep.timings import Timing, batch_size_of, setting_of, timings_of
+from sweep.walltime import MARGIN, WalltimeModel, WalltimeModels, fit, fit_all
+
+
+def timing(record: TrialRecord) -> Timing:
+    """The one timing of a trial that has finished an epoch."""
+    (seen,) = timings_of(record)
+    return seen
+
+
+def learned(records: Sequence[TrialRecord]) -> WalltimeModels:
+    return fit_all(seen for record in records for seen in timings_of(record))
+
 
 seconds = st.floats(1e-3, 1e4)
 batches = st.integers(1, 5000).map(float)
@@ -26,7 +40,7 @@ def paces(constant: float, per_batch: float) -> list[Timing]:
 
 def test_nothing_is_predicted_before_anything_was_timed() -> None:
     assert fit_all([]) == {}
-    assert fit_all([waiting(), running(1)]) == {}
+    assert learned([waiting(), running(1)]) == {}
 
 
 @pytest.mark.parametrize(
@@ -89,7 +103,7 @@ def test_lone_epochs_count_for_nothing_once_others_were_timed(seen: list[Timing]
 
 def test_lone_epochs_are_learned_from_while_there_is_nothing_else() -> None:
     lone = [replace(one, epochs=1) for one in paces(3.0, 200.0)]
-    assert fit(lone) == fit(paces(3.0, 200.0))
+    assert [fit(lone).epoch_seconds(batch) for batch in BATCHES] == pytest.approx([28.0, 7.0, 6.125, 3.390625])
 
 
 @given(seconds, st.floats(0, 1), batches, batches)
@@ -113,13 +127,13 @@ def test_the_epochs_that_fit_are_never_predicted_to_exceed_the_limit(
     model = fit(seen)
     epochs = model.fitting_epochs(batch, limit)
     assume(epochs > 0)
-    assert model.trial_seconds(batch, epochs) <= limit * (1 + 1e-9)
+    assert model.enough_seconds(batch, epochs) <= limit * (1 + 1e-9)
 
 
 @given(seen_timings, batches, st.floats(1, 1e5))
 def test_one_epoch_more_than_fits_would_exceed_the_limit(seen: list[Timing], batch: float, limit: float) -> None:
     model = fit(seen)
-    assert model.trial_seconds(batch, model.fitting_epochs(batch, limit) + 1) > limit * (1 - 1e-9)
+    assert model.enough_seconds(batch, model.fitting_epochs(batch, limit) + 1) > limit * (1 - 1e-9)
 
 
 def test_no_epoch_fits_a_limit_that_the_start_uses_up() -> None:
@@ -135,7 +149,7 @@ def test_more_epochs_take_longer(seen: list[Timing], batch: float, epochs: int) 
 def test_the_pace_of_a_trial_is_the_median_of_its_epochs() -> None:
     walls = [7.0, 9.0, 11.0, 40.0, 42.0]
     record = running(0, *(epoch(number, wall) for number, wall in enumerate(walls, 1)), recipe={"batch_size": 32})
-    assert timing(record) == Timing(32.0, 2.0, 5.0, epochs=5)
+    assert timing(record) == Timing(32.0, 2.0, 5.0, epochs=5, setting=setting_of({}))
 
 
 def test_a_trial_of_one_epoch_is_timed_by_its_training() -> None:
@@ -157,23 +171,23 @@ def test_a_network_is_timed_by_its_own_trials_alone() -> None:
         running(3, epoch(1, 10.0), epoch(2, 15.0), recipe={"batch_size": 64}),
         running(4, recipe={"model": "vit", "batch_size": 64}),
     ]
-    models = fit_all(records)
-    found = {record.number: models.get(network_of(record.spec.recipe)) for record in records}
+    models = learned(records)
+    found = {record.number: models.get(setting_of(record.spec.recipe)) for record in records}
     assert {number: model and model.lone_batch for number, model in found.items()} == {1: 8, 2: 64, 3: 64, 4: None}
     assert [model and model.epoch_seconds(64) for model in found.values()] == [20, 2, 5, None]
 
 
 @pytest.mark.parametrize("other", ["mlp", 1, "1", True, [64, 32], [32, 64], {"layers": 2}, None])
 def test_networks_are_told_apart_whatever_names_them(other: object) -> None:
-    assert network_of({"model": other, "batch_size": 8}) == network_of({"model": other})
-    assert network_of({"model": other}) != network_of({"model": "convnet"})
+    assert setting_of({"model": other, "batch_size": 8}) == setting_of({"model": other})
+    assert setting_of({"model": other}) != setting_of({"model": "convnet"})
     others = [value for value in ("mlp", 1, "1", True, [64, 32], [32, 64], None) if repr(value) != repr(other)]
-    assert network_of({"model": other}) not in [network_of({"model": value}) for value in others]
+    assert setting_of({"model": other}) not in [setting_of({"model": value}) for value in others]
 
 
 def test_a_network_that_is_a_list_of_its_layers_is_timed() -> None:
     records = [running(0, epoch(1, 4.0), epoch(2, 6.0), recipe={"model": [64, 32]})]
-    model = fit_all(records)[network_of({"model": [64, 32]})]
+    model = learned(records)[setting_of({"model": [64, 32]})]
     assert model.epoch_seconds(1) == 2
 
 

@@ -195,7 +195,7 @@ def find_weights_after_hub(home: Path) -> Path:
     return find_weights("pretrained")
 
 
-def test_pretrained_weights_of_1000_classes_start_a_network_of_fewer(tmp_path, monkeypatch):
+def test_pretrained_weights_of_1000_classes_start_a_setting_of_fewer(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
     left = network("resnet18", classes=1000, seed=1)

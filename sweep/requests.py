@@ -1,0 +1,29 @@
+"""How much time to ask for: what a trial will need, 19 times of 20, and no more than its limit."""
+
+from __future__ import annotations
+
+from sweep.records import JOB_OVERHEAD_SECONDS, TrialRecord
+from sweep.timings import batch_size_of, setting_of, traits_of
+from sweep.walltime import WalltimeModels
+
+SLACK_SECONDS = 5.0  # a trial of a second may well take three
+RAISE = 1.5  # the next request, after one that did not suffice
+
+
+def next_request(
+    record: TrialRecord, models: WalltimeModels, used_seconds: float, overrun_request: float | None
+) -> float:
+    """Seconds to ask for, the job's start and end included.
+
+    `used_seconds` is what earlier attempts of the trial have used; `overrun_request` the last one's request, if it
+    was too little. A trial is never asked for more than its limit leaves.
+    """
+    left = max(0.0, record.spec.limit_seconds - used_seconds)
+    epochs, recipe = record.spec.recipe.get("epochs"), record.spec.recipe
+    model = models.get(setting_of(recipe))
+    if model is None or not isinstance(epochs, int):
+        return left + JOB_OVERHEAD_SECONDS
+    needed = model.enough_seconds(batch_size_of(recipe), max(0, epochs - len(record.epochs)), traits_of(recipe))
+    if overrun_request is not None:
+        needed = max(needed, RAISE * (overrun_request - JOB_OVERHEAD_SECONDS))
+    return min(left, needed + SLACK_SECONDS) + JOB_OVERHEAD_SECONDS
