@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,11 @@ Folder = str | os.PathLike[str]
 
 
 def launch(
-    study: Folder, profile: Folder = "local", changes: Mapping[str, Any] | None = None, runs: Folder | None = None
+    study: Folder,
+    profile: Folder = "local",
+    changes: Mapping[str, Any] | None = None,
+    runs: Folder | None = None,
+    warm_start_from: Sequence[Folder] = (),
 ) -> Path:
     """Start a study and drive it to its end.
 
@@ -23,6 +27,7 @@ def launch(
         profile: a profile file, or the name of a built-in profile.
         changes: keys to change, such as {"limits.trials": 20, "profile.slots": 2}.
         runs: where runs are kept; $SWEEP_RUNS_DIR, else ./runs.
+        warm_start_from: runs whose trials the search is to begin with, by name or path.
 
     Returns:
         The run folder, for `resume` and `report`.
@@ -32,11 +37,14 @@ def launch(
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
     from sweep.run import check_data, check_search, create_run, drive, read_files, runs_folder
+    from sweep.warm_start import gather, save_history
 
     spec, site = read_files(str(study), str(profile), changes or {})
     check_data(spec)
     check_search(spec)
+    starts = gather(spec, [str(run) for run in warm_start_from], runs_folder(runs))
     paths = create_run(spec, site, runs_folder(runs))
+    save_history(paths, starts)
     drive(paths, "launched", lambda driver: None)
     return paths.root
 

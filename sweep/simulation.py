@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sweep.board import Board
 from sweep.clock import VirtualClock
 from sweep.driver import Driver
 from sweep.events import EventLog
@@ -15,7 +16,7 @@ from sweep.search import Search
 from sweep.spec import StudySpec
 
 
-def simulate(spec: StudySpec, surrogate: Surrogate, slots: int, folder: Path) -> tuple[Driver, Ending]:
+def simulate(spec: StudySpec, surrogate: Surrogate, slots: int, folder: Path) -> tuple[Board, Ending]:
     """Drive a study to its end in a new run folder below `folder`, with `slots` GPUs that only seem to train."""
     paths = create_run(spec, Profile(name="simulated", launcher="local", slots=slots), folder)
     clock = VirtualClock()
@@ -27,4 +28,4 @@ def simulate(spec: StudySpec, surrogate: Surrogate, slots: int, folder: Path) ->
     driver.adopt()
     while (ending := driver.step()) is None:
         clock.now = max(clock.now, launcher.next_event())
-    return driver, ending
+    return driver.board, ending

@@ -27,6 +27,10 @@ Changes = Annotated[
         metavar="KEY=VALUE",
     ),
 ]
+WarmStarts = Annotated[
+    list[str] | None,
+    typer.Option("--from", help="A run whose trials the search begins with. May be repeated.", metavar="STUDY"),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 
 

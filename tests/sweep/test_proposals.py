@@ -244,4 +244,4 @@ def test_sample_recipes_show_what_the_space_allows_before_anything_was_timed() -
 
 def test_sample_recipes_are_those_of_the_seed() -> None:
     assert sample_recipes(SPEC, {}, 3) == sample_recipes(SPEC, {}, 3)
-    assert sample_recipes(SPEC, 3) != sample_recipes(SPEC.model_copy(update={"seed": 1}), 3)
+    assert sample_recipes(SPEC, {}, 3) != sample_recipes(SPEC.model_copy(update={"seed": 1}), {}, 3)

@@ -175,8 +175,8 @@ def test_the_same_study_gives_the_same_trials_again(spec: StudySpec) -> None:
     recipes = []
     for _ in range(2):
         with new_folder() as folder:
-            driver, _ = simulate(spec, surrogate, SLOTS, folder)
-            recipes.append({number: record.spec.recipe for number, record in driver.board.trials.items()})
+            board, _ = simulate(spec, surrogate, SLOTS, folder)
+            recipes.append({number: record.spec.recipe for number, record in board.trials.items()})
     assert recipes[0] == recipes[1]
 
 
@@ -187,10 +187,10 @@ def test_the_walltime_model_fills_the_limit_and_never_overruns(tmp_path: Path) -
         limits={"trials": 60, "trial": 60},
         space={"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 100}, "batch_size": {"values": [4, 32, 256]}},
     )
-    driver, ending = simulate(spec, surrogate, SLOTS, tmp_path)
+    board, ending = simulate(spec, surrogate, SLOTS, tmp_path)
     assert ending is Ending.TRIALS
-    walls = [record.outcome.wall_seconds for record in driver.board.trials.values() if record.outcome]
-    assert {record.state for record in driver.board.trials.values()} == {TrialState.COMPLETED}
+    walls = [record.outcome.wall_seconds for record in board.trials.values() if record.outcome]
+    assert {record.state for record in board.trials.values()} == {TrialState.COMPLETED}
     assert max(walls) > 45
     assert max(walls) <= 60
 
