@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -17,7 +17,8 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay = decay
-        self._averaged, self._current = list(self.model.parameters()), list(model.parameters())  # tied ones once
+        self._averaged: list[Tensor] = list(self.model.parameters())  # tied ones once
+        self._current: list[Tensor] = list(model.parameters())
         self._buffers = [  # of the network by name, as it may put another tensor there
             (kept, model.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2])
             for path, kept in self.model.named_buffers()
