@@ -43,6 +43,16 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, in this error or in one it came after: ending a recording fails once more."""
+    told = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # by CUDA and ROCm, the CPU, cuBLAS
+    while error is not None:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in told):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def make_autocast(precision: str, device: torch.device) -> Autocast:
     """A maker of contexts in which the network computes in the recipe's precision.
 
