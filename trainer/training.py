@@ -77,7 +77,7 @@ class TrainingRun:
         self.steps = self.steps_per_epoch * config.epochs
         self.progress = Progress()
         self.earlier_wall_seconds = 0.0
-        self.watch = Watch(context, config.batch_size)
+        self.watch = Watch(context, config.batch_size, self.pace.ahead)
         self.measuring = Measuring(self.learner, data, self.watch)
         self.load_seconds = time.monotonic() - began
 
@@ -117,9 +117,10 @@ class TrainingRun:
                 seen = min(done * config.batch_size, len(self.data.train))
                 self.context.running_loss(epoch + 1, done, (loss_sum - looked_sum) / (seen - looked_at))
                 looked_at, looked_sum = seen, loss_sum
-            if self.watch.after_step(progress.step) and progress.step % self.steps_per_epoch:
+            if self.watch.after_step(progress.step - self.pace.ahead) and progress.step % self.steps_per_epoch:
                 ended = self.watch.stop_requested(self.measuring.images_left)
         synchronize(self.device)
+        self.watch.after_step(progress.step)
         progress.train_seconds += time.monotonic() - started
         progress.loss_sum, progress.correct = float(self.learner.loss_sum), int(self.learner.correct)
         return ended if math.isfinite(progress.loss_sum) else Ended.DIVERGED
