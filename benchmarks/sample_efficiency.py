@@ -2,11 +2,11 @@
 
     python benchmarks/sample_efficiency.py --seeds 50 --workers 2
 
-One GPU, trials of at most 25 s, 1,500 GPU-seconds in all; the space and the training come from `cifar10_curves.csv`
+One GPU, trials of at most 25 s, 1,500 GPU-seconds in all; space and training come from `cifar10_curves.csv`
 (about one random recipe in a hundred reaches 60 % in time). Our rows are whole studies: driver, ledger, walltime
 model and search on a virtual clock. The others are plain Optuna loops over the same space and training, in which
-epochs are an integer from 1 to 12, nothing stops a trial at the target, and a trial is cut at its limit (an overrun;
-its last epoch counts, which is generous).
+epochs are an integer from 1 to 12, nothing stops a trial at the target, and a trial is cut at its limit (an
+overrun; its last epoch counts, which is generous).
 
     solved        share of the seeds that found a recipe at the target
     to first hit  GPU-seconds spent until then, median over all seeds (never found counts as infinite)

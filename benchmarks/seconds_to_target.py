@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from trainer.config import TrainConfig
-from trainer.context import EpochReport, StopReason
+from trainer.context import Calibration, EpochReport, StopReason
 from trainer.devices import choose_device, device_name
 from trainer.training import train
 
@@ -46,6 +46,10 @@ class UntilTheLast:
     reached: dict[float, float] = field(default_factory=dict)
     folder: Path | None = None
     deadline: float = math.inf
+    wants_calibration: bool = False
+
+    def calibrated(self, calibration: Calibration) -> None:
+        return None
 
     def report(self, epoch: EpochReport) -> StopReason | None:
         for target in self.targets:

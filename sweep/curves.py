@@ -38,6 +38,19 @@ def epochs_left(spec: TrialSpec, epochs: Sequence[EpochReport]) -> int:
     return max(0, min(last.epochs - last.epoch, within_limit))
 
 
+def expected_accuracy(epochs: Sequence[EpochReport]) -> float:
+    """Where a curve that was cut off would have ended: a straight line over the logarithm of the epoch.
+
+    The fair value of a recipe beside others that were trained to their end. At least the last accuracy.
+    """
+    accuracies = [epoch.validation_accuracy or 0.0 for epoch in epochs]
+    last = epochs[-1]
+    if len(epochs) < FIRST_LOOK or last.epoch < FIRST_LOOK:
+        return accuracies[-1]
+    per_log = max(0.0, accuracies[-1] - accuracies[-2]) / math.log(last.epoch / (last.epoch - 1))
+    return min(1.0, accuracies[-1] + per_log * math.log(last.epochs / last.epoch))
+
+
 def is_hopeless(accuracies: Sequence[float], epochs_left: int, target: float) -> bool:
     """Whether even a straight line misses the target: the best so far, rising on as steeply as of late, and SLACK.
 

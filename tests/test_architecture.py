@@ -19,13 +19,21 @@ LAYERS = {
     # From the bottom up; a module imports modules of lower layers only.
     "trainer": [
         {"trainer.checkpoint", "trainer.config", "trainer.context", "trainer.errors", "trainer.recipes"},
-        {"trainer", "trainer.models", "trainer.losses", "trainer.schedules", "trainer.sources"},
+        {
+            "trainer",
+            "trainer.models",
+            "trainer.losses",
+            "trainer.progress",
+            "trainer.schedules",
+            "trainer.sources",
+        },
         {"trainer.averaging", "trainer.devices", "trainer.figures", "trainer.scalars", "trainer.watch"},
         {"trainer.cache", "trainer.optim", "trainer.weights"},
         {"trainer.data", "trainer.steps"},
         {"trainer.augment", "trainer.evaluation", "trainer.network"},
         {"trainer.calibration"},
-        {"trainer.explore", "trainer.outputs", "trainer.training"},
+        {"trainer.explore", "trainer.measuring", "trainer.outputs"},
+        {"trainer.training"},
         {"trainer.shell"},
         {"trainer.__main__"},
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -17,15 +17,22 @@ class WeightAverage:
     def __init__(self, model: nn.Module, decay: float) -> None:
         self.model = copy.deepcopy(model).requires_grad_(False).eval()
         self.decay = decay
-        pairs = list(zip(self.model.state_dict().values(), model.state_dict().values(), strict=True))
-        floating = [pair for pair in pairs if pair[0].is_floating_point()]
-        self._averaged, self._current = ([pair[side] for pair in floating] for side in (0, 1))
-        self._counts = [pair for pair in pairs if not pair[0].is_floating_point()]
+        self._averaged: list[Tensor] = list(self.model.parameters())  # tied ones once
+        self._current: list[Tensor] = list(model.parameters())
+        self._buffers = [  # of the network by name, as it may put another tensor there
+            (kept, model.get_submodule(path.rpartition(".")[0]), path.rpartition(".")[2])
+            for path, kept in self.model.named_buffers()
+        ]
 
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Follow the network after its step `step` (0-based)."""
         share = 1 - min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(self._averaged, self._current, share)
-        for averaged, current in self._counts:
-            averaged.copy_(current)
+        averaged, current = [*self._averaged], [*self._current]
+        for kept, owner, name in self._buffers:
+            if kept.is_floating_point():
+                averaged.append(kept)
+                current.append(getattr(owner, name))
+            else:
+                kept.copy_(getattr(owner, name))
+        torch._foreach_lerp_(averaged, current, share)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from trainer.errors import DataError
 from trainer.sources import Decoded, Source, find_source
 
-LAYOUT = 2  # of the files; entries of another are built anew
+LAYOUT = 3  # of the files; entries of another are built anew
 ARRAYS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
@@ -62,9 +62,15 @@ def open_cached(
     source = find_source(dataset, data_dir, image_size)
     folder = cache_root() / f"{source.name}-{source.fingerprint}"
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
         loaded = _load(folder)
+    except OSError as error:
+        raise DataError(
+            f"the data cache {folder} cannot be read ({error}); remove it, have its owner share it, "
+            "or set $SWEEP_CACHE_DIR"
+        ) from error
+    try:
         if loaded is None:
+            folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{folder}.lock"):
                 loaded = _load(folder) or _build(source, folder)
     except OSError as error:
@@ -75,20 +81,23 @@ def open_cached(
 
 
 def _load(folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]] | None:
-    """The cache entry, or None if there is none or a file has not the size and the bytes it was written with."""
+    """The cache entry, or None if there is none or a file has not the bytes it was written with."""
     try:
         meta = json.loads((folder / "meta.json").read_text())
-        if meta["layout"] != LAYOUT:
+        if (
+            not isinstance(meta, dict)
+            or meta.pop("checksum", None) != _meta_checksum(meta)
+            or meta["layout"] != LAYOUT
+        ):
             return None
-        if any((folder / f"{name}.npy").stat().st_size != size for name, size in meta["sizes"].items()):
+        paths = {name: folder / f"{name}.npy" for name in ARRAYS}
+        if any(_file_checksum(path) != meta["files"][name] for name, path in paths.items()):
             return None
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="c") for name in ARRAYS}
-        if any(zlib.crc32(array.data) != meta["checksums"][name] for name, array in arrays.items()):
-            return None
-        for part in ("train_images", "test_images"):
-            arrays[part] = arrays[part].transpose(0, 3, 1, 2)
-    except (FileNotFoundError, ValueError, KeyError):
+        arrays = {name: np.load(path, mmap_mode="c") for name, path in paths.items()}
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    for part in ("train_images", "test_images"):
+        arrays[part] = arrays[part].transpose(0, 3, 1, 2)
     shape = arrays["train_images"].shape
     info = DatasetInfo(
         name=meta["name"],
@@ -105,29 +114,31 @@ def _load(folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]] | None:
 def _build(source: Source, folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]]:
     """Decode into a temporary folder and rename it, so that a reader never sees half an entry."""
     decoded: Decoded = source.decode()
-    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    written: dict[str, NDArray[Any]] = {}
-    try:
+    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.", dir=folder.parent) as scratch:
+        entry = Path(scratch) / folder.name
+        entry.mkdir()  # the scratch folder is its owner's alone; a cache is shared as the umask says
         for part, arrays in (("train", decoded.train), ("test", decoded.test)):
-            written[f"{part}_images"] = np.ascontiguousarray(arrays.images.transpose(0, 2, 3, 1))
-            written[f"{part}_labels"] = arrays.labels
-        for name, array in written.items():
-            np.save(scratch / f"{name}.npy", array)
+            np.save(entry / f"{part}_images.npy", np.ascontiguousarray(arrays.images.transpose(0, 2, 3, 1)))
+            np.save(entry / f"{part}_labels.npy", arrays.labels)
         meta = {
             "layout": LAYOUT,
             "name": source.name,
             "classes": decoded.classes,
             "mean": decoded.mean,
             "std": decoded.std,
-            "sizes": {name: (scratch / f"{name}.npy").stat().st_size for name in ARRAYS},
-            "checksums": {name: zlib.crc32(array.data) for name, array in written.items()},
+            "files": {name: _file_checksum(entry / f"{name}.npy") for name in ARRAYS},
         }
-        (scratch / "meta.json").write_text(json.dumps(meta))
+        (entry / "meta.json").write_text(json.dumps(meta | {"checksum": _meta_checksum(meta)}))
         shutil.rmtree(folder, ignore_errors=True)  # a damaged entry
-        scratch.rename(folder)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+        entry.rename(folder)
     loaded = _load(folder)
     assert loaded is not None, f"{folder} was just written"
     return loaded
+
+
+def _meta_checksum(meta: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(meta, sort_keys=True).encode())
+
+
+def _file_checksum(path: Path) -> int:
+    return zlib.crc32(np.memmap(path, mode="r").data)

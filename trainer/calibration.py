@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import replace
 from statistics import median
 
 import torch
@@ -14,36 +15,31 @@ from trainer.context import Calibration
 from trainer.data import TrainingData
 from trainer.devices import Autocast, device_name, synchronize
 from trainer.evaluation import evaluate
-from trainer.losses import Loss
+from trainer.losses import make_loss
 from trainer.network import make_network
 from trainer.steps import Learner
 
 STEPS = 12
+PART = 512  # of the validation images
 STEP_SECONDS = 0.5  # at each batch size, however few steps that are
-BATCH_SIZES = (32, 256)
 
 
 def calibrate(
-    config: TrainConfig,
-    data: TrainingData,
-    device: torch.device,
-    loss: Loss,
-    autocast: Autocast,
-    *,
-    startup_seconds: float,
+    config: TrainConfig, data: TrainingData, device: torch.device, autocast: Autocast, *, startup_seconds: float
 ) -> Calibration:
     """Time steps of a network of its own; the run that follows is the same, bit for bit, as without.
 
-    `startup_seconds` is what the run has taken so far.
+    The batch sizes are the recipe's and a quarter of it, which fit the memory anyway. `startup_seconds` is what
+    the run has taken so far.
     """
-    largest = len(data.train)
+    sizes = sorted({config.batch_size, max(1, config.batch_size // 4)})
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         points = []
-        for batch_size in sorted({min(size, largest) for size in BATCH_SIZES}):
+        for batch_size in sizes:
             tried = config.model_copy(update={"batch_size": batch_size, "weights": ""})
-            learner = Learner(tried, make_network(tried, data, device), loss, device, autocast)
-            train_seconds = step_seconds(tried, data, learner, device) * math.ceil(largest / batch_size)
-            points.append((batch_size, train_seconds + validation_seconds(data, learner, loss, autocast)))
+            learner = Learner(tried, make_network(tried, data, device), make_loss(tried), device, autocast)
+            train_seconds = step_seconds(tried, data, learner, device) * math.ceil(len(data.train) / batch_size)
+            points.append((batch_size, train_seconds + validation_seconds(data, learner)))
     return Calibration(device_name(device), startup_seconds, tuple(points))
 
 
@@ -64,12 +60,12 @@ def step_seconds(config: TrainConfig, data: TrainingData, learner: Learner, devi
     return median(seconds[1:] or seconds)
 
 
-def validation_seconds(data: TrainingData, learner: Learner, loss: Loss, autocast: Autocast) -> float:
+def validation_seconds(data: TrainingData, learner: Learner) -> float:
     """Seconds to evaluate the validation split, from a part of it."""
     split = data.validation
     if len(split) == 0:
         return 0.0
-    part = type(split)(split.images, split.labels, split.rows[:512])
+    part = replace(split, rows=split.rows[:PART])
     began = time.monotonic()
-    evaluate(learner.evaluated, data, part, loss, autocast)
+    evaluate(learner.evaluated, data, part, learner.loss, learner.autocast)
     return (time.monotonic() - began) * len(split) / len(part)

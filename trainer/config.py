@@ -75,7 +75,7 @@ class TrainConfig(BaseModel):
     test: bool = Field(False, description="measure the test set once, at the end")
     test_epochs: bool = Field(False, description="measure it after every epoch too, to look at, not to choose by")
     seed: int = Field(0, ge=0, lt=2**32, description="of weights and order; the validation split has its own")
-    split_seed: int = Field(0, ge=0, description="of the validation split; the same for a whole study")
+    split_seed: int = Field(0, ge=0, lt=2**32, description="of the validation split; the same for a whole study")
     loss_steps: int = Field(500, ge=1, description="steps between two looks at the running loss")
     device: DeviceName = Field("auto", description="auto takes CUDA or ROCm, then MPS, then the CPU")
     cuda_graphs: bool = Field(True, description="on CUDA, record a step once and replay it")
@@ -85,4 +85,6 @@ class TrainConfig(BaseModel):
     def _check(self) -> TrainConfig:
         if self.weights == "pretrained" and self.model != "resnet18":
             raise ValueError(f"weights = pretrained is for model resnet18; got model {self.model}")
+        if self.image_size is not None and not self.dataset.startswith("imagefolder:"):
+            raise ValueError(f"image_size is for image folders; got dataset {self.dataset}")
         return self

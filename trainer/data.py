@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # mean and deviation,
 CHUNK_IMAGES = 512  # gathered and normalised at once: small batches cost a slice each, and caches hold them
 
 
+SplitName = Literal["validation", "test", "probe"]
 Indices = np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
@@ -50,6 +52,15 @@ class TrainingData:
         """Channels, height, width."""
         _, channels, height, width = self.train.images.shape
         return channels, height, width
+
+    @property
+    def probe(self) -> Split:
+        """A few of the training images."""
+        return replace(self.train, rows=self.train.rows[:CHUNK_IMAGES])
+
+    def split(self, name: SplitName) -> Split:
+        """The split of that name."""
+        return {"validation": self.validation, "test": self.test, "probe": self.probe}[name]
 
     @functools.cached_property
     def pixel_scale(self) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 
 from trainer.errors import ConfigError
 
-PACE_STEPS = 16
+AHEAD_STEPS = 4  # enough to hide what the host does between two launches
 
 Autocast = Callable[[], AbstractContextManager[object]]
 
@@ -43,6 +43,16 @@ def synchronize(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether memory ran out, in this error or in one it came after: ending a recording fails once more."""
+    told = ("out of memory", "can't allocate memory", "STATUS_ALLOC_FAILED")  # by CUDA and ROCm, the CPU, cuBLAS
+    while error is not None:
+        if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(words in str(error) for words in told):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def make_autocast(precision: str, device: torch.device) -> Autocast:
     """A maker of contexts in which the network computes in the recipe's precision.
 
@@ -65,20 +75,18 @@ def make_autocast(precision: str, device: torch.device) -> Autocast:
 
 
 class Pace:
-    """Keeps the host a few steps ahead of the GPU and no more, so that the deadline it sees holds for the GPU.
+    """Keeps the host `ahead` steps ahead of a GPU and no more, so that the deadline it sees holds for the GPU.
 
-    It waits for the mark before the last, never for the queue to drain. On other devices it does nothing.
+    It never waits for the queue to drain. Other devices are waited for by the step itself: `ahead` is 0.
     """
 
     def __init__(self, device: torch.device) -> None:
-        self._active = device.type == "cuda"
-        self._before: torch.cuda.Event | None = None
+        self.ahead = AHEAD_STEPS if device.type == "cuda" else 0
+        self._marks = [torch.cuda.Event() for _ in range(self.ahead)]  # type: ignore[no-untyped-call]  # torch's
 
     def keep(self, step: int) -> None:
-        """Call after every step."""
-        if not self._active or step % PACE_STEPS:
-            return
-        if self._before is not None:
-            self._before.synchronize()
-        self._before = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch has no annotation here
-        self._before.record()
+        """Call after every step; step - ahead has then been done."""
+        if self.ahead:
+            mark = self._marks[step % self.ahead]
+            mark.synchronize()  # of `ahead` steps before; at once if there was none
+            mark.record()

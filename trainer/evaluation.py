@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainer.data import Split, TrainingData
-from trainer.devices import Autocast
+from trainer.devices import Autocast, is_out_of_memory
 from trainer.losses import Loss
 
 EVAL_BATCH = 500
@@ -60,13 +60,26 @@ def evaluate(
     loss: Loss = functional.cross_entropy,
     autocast: Autocast = nullcontext,
 ) -> Evaluation:
-    """Run the network over a split in large batches, whatever the training batch was."""
+    """Run the network over a split in large batches, halved while they exceed the memory."""
+    batch_size = EVAL_BATCH
+    while True:
+        try:
+            return _evaluate(model, data, split, loss, autocast, batch_size=batch_size)
+        except (RuntimeError, MemoryError) as error:
+            if batch_size == 1 or not is_out_of_memory(error):
+                raise
+        batch_size //= 2  # out here the error has let go of the tensors that it held
+
+
+def _evaluate(
+    model: nn.Module, data: TrainingData, split: Split, loss: Loss, autocast: Autocast, *, batch_size: int
+) -> Evaluation:
     classes = len(data.classes)
     device = split.labels.device
     loss_sum = torch.zeros((), device=device)
     confusion = torch.zeros(classes * classes, dtype=torch.int64, device=device)
     with evaluating(model), autocast():
-        for images, labels in data.batches(split, EVAL_BATCH, torch.arange(len(split), device=device)):
+        for images, labels in data.batches(split, batch_size, torch.arange(len(split), device=device)):
             logits = model(images)
             loss_sum += loss(logits, labels) * len(labels)
             confusion += torch.bincount(labels * classes + logits.argmax(dim=1), minlength=classes * classes)

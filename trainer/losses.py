@@ -25,7 +25,7 @@ def make_loss(config: TrainConfig) -> Loss:
         return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
 
     def nll(logits: Tensor, labels: Tensor) -> Tensor:
-        log_probabilities = functional.log_softmax(logits, dim=1)
+        log_probabilities = functional.log_softmax(logits, dim=1, dtype=torch.float32)
         likelihood = functional.nll_loss(log_probabilities, labels)
         return likelihood if smoothing == 0 else torch.lerp(likelihood, -log_probabilities.mean(), smoothing)
 

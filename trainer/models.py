@@ -155,9 +155,9 @@ def make_model(name: str, image: Shape, classes: int, smallest_batch: int = 2) -
     model = MODELS[name](*image, classes) if name in MODELS else _your_own(name, image, classes)
     size = " x ".join(map(str, image))
     is_lazy = any(isinstance(value, UninitializedParameter) for value in model.parameters())
-    trial = model if is_lazy else copy.deepcopy(model)  # a lazy layer gets its shape from its first images
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         try:
+            trial = model if is_lazy else copy.deepcopy(model)  # a lazy layer gets its shape from its first images
             logits = trial.train()(torch.zeros(smallest_batch, *image))
         except Exception as error:  # the network may be the user's code
             raise ConfigError(

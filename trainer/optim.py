@@ -63,8 +63,8 @@ class Optimizer:
                 group.update(options)
                 if options.get("capturable"):  # torch leaves the counts where the saved options had them
                     for parameter in group["params"]:
-                        kept = part.state[parameter]
-                        kept["step"] = torch.as_tensor(kept["step"], device=parameter.device)
+                        if "step" in (kept := part.state.get(parameter, {})):  # none before the first step
+                            kept["step"] = torch.as_tensor(kept["step"], device=parameter.device)
         self._groups = [group for part in self.parts for group in part.param_groups]
 
 

@@ -21,7 +21,7 @@ from trainer.errors import ConfigError
 from trainer.evaluation import Evaluation, evaluate, evaluating
 from trainer.losses import make_loss
 from trainer.network import make_network
-from trainer.weights import RECIPE, WEIGHTS, find_weights
+from trainer.weights import RECIPE, WEIGHTS, find_weights, read_weights, take_over
 
 PROGRESS = "progress.jsonl"
 SHOWN = 40  # images of a last batch, at most
@@ -44,16 +44,16 @@ def retest(folder: Path, split: str = "", device: str = "auto", data_dir: str = 
     """Load folder/weights.pt into a new network and measure it on `split` (test, validation; empty: the recipe's).
 
     Raises:
-        ConfigError: the folder holds no finished run, or the split is empty.
+        ConfigError: the folder holds no finished run, its weights are of other classes, or the split is empty.
         DataError: the data set cannot be used.
     """
     try:
         config = TrainConfig.model_validate_json((folder / RECIPE).read_text())
     except FileNotFoundError as error:
         raise ConfigError(f"{folder} holds no {RECIPE}; give the folder of a run that came to its end") from error
-    find_weights(str(folder / WEIGHTS))
+    weights = find_weights(str(folder / WEIGHTS))
     split = split or ("test" if config.test or config.validation_fraction == 0 else "validation")
-    changes = {"weights": str(folder / WEIGHTS), "freeze": "", "test": split == "test", "device": device}
+    changes = {"weights": "", "freeze": "", "test": split == "test", "device": device}
     config = config.model_copy(update=changes | ({"data_dir": data_dir} if data_dir else {}))
     chosen = choose_device(device)
     data = load_data(config, chosen)
@@ -61,6 +61,7 @@ def retest(folder: Path, split: str = "", device: str = "auto", data_dir: str = 
     if len(part) == 0:
         raise ConfigError(f"the recipe in {folder} held out no {split} images; choose another split")
     model = make_network(config, data, chosen)
+    take_over(model, read_weights(weights), weights, config.model)
     autocast = make_autocast(config.precision, chosen)
     mixed = torch.randperm(
         len(part), generator=torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -14,12 +14,14 @@ from trainer.calibration import calibrate
 from trainer.checkpoint import load_checkpoint, save_checkpoint
 from trainer.config import TrainConfig
 from trainer.context import Ended, EpochReport, RunContext, TrainResult
-from trainer.data import Split, TrainingData, load_data
-from trainer.devices import Pace, choose_device, device_name, make_autocast, synchronize
+from trainer.data import TrainingData, load_data
+from trainer.devices import Pace, choose_device, device_name, is_out_of_memory, make_autocast, synchronize
 from trainer.errors import ConfigError
-from trainer.evaluation import Evaluation, evaluate
+from trainer.evaluation import Evaluation
 from trainer.losses import make_loss
+from trainer.measuring import Measuring
 from trainer.network import make_network
+from trainer.progress import Progress
 from trainer.scalars import scalar_writer
 from trainer.schedules import learning_rate
 from trainer.steps import Learner, RecordedStep, can_record
@@ -42,29 +44,24 @@ def train(config: TrainConfig, context: RunContext) -> TrainResult:
     began = time.monotonic()
     device = choose_device(config.device)
     torch.manual_seed(config.seed)
+    run: TrainingRun | None = None
     try:
         run = TrainingRun(config, context, load_data(config, device), device, began)
         run.restore()
+        if context.wants_calibration and run.progress.step == 0:
+            seconds = run.load_seconds
+            autocast = run.learner.autocast
+            context.calibrated(calibrate(config, run.data, device, autocast, startup_seconds=seconds))
         return run.to_the_end()
-    except RuntimeError as error:
-        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
             raise
-        seconds = time.monotonic() - began
-        detail = f"batch_size {config.batch_size} does not fit the memory of {device_name(device)}"
-        return TrainResult(Ended.OUT_OF_MEMORY, 0, None, 0.0, seconds, device=device_name(device), detail=detail)
-
-
-@dataclass
-class Progress:
-    """How far a run has come; saved with every checkpoint. Seconds count earlier attempts too."""
-
-    step: int = 0
-    loss_sum: float = 0.0  # over the images of the epoch under way
-    correct: int = 0  # of them
-    accuracy: float | None = None  # of the last evaluation
-    train_seconds: float = 0.0
-    eval_seconds: float = 0.0
-    wall_seconds: float = 0.0
+    name = device_name(device)
+    detail = f"batch_size {config.batch_size} does not fit the memory of {name}"
+    if run is not None:
+        return run.result(Ended.OUT_OF_MEMORY, detail)
+    seconds = time.monotonic() - began
+    return TrainResult(Ended.OUT_OF_MEMORY, 0, None, 0.0, seconds, device=name, detail=detail)
 
 
 class TrainingRun:
@@ -74,9 +71,8 @@ class TrainingRun:
         self, config: TrainConfig, context: RunContext, data: TrainingData, device: torch.device, began: float
     ) -> None:
         self.config, self.context, self.data, self.device, self.began = config, context, data, device, began
-        self.loss, self.autocast = make_loss(config), make_autocast(config.precision, device)
-        network = make_network(config, data, device)
-        self.learner = Learner(config, network, self.loss, device, self.autocast)
+        autocast = make_autocast(config.precision, device)
+        self.learner = Learner(config, make_network(config, data, device), make_loss(config), device, autocast)
         recorded = can_record(config, device)
         self.step = RecordedStep(self.learner, config.batch_size) if recorded else self.learner.step
         wants_scalars = config.tensorboard and context.folder is not None
@@ -86,28 +82,17 @@ class TrainingRun:
         self.steps = self.steps_per_epoch * config.epochs
         self.progress = Progress()
         self.earlier_wall_seconds = 0.0
-        self.watch = Watch(context, config.batch_size)
-        self.images_left = len(data.validation) + len(data.test)  # to evaluate before the run is over
-        self.validated_step = -1
+        self.watch = Watch(context, config.batch_size, self.pace.ahead)
+        self.measuring = Measuring(self.learner, data, self.watch)
         self.load_seconds = time.monotonic() - began
-        if context.wants_calibration:
-            seen = calibrate(config, data, device, self.loss, self.autocast, startup_seconds=self.load_seconds)
-            context.calibrated(seen)
 
     def to_the_end(self) -> TrainResult:
         """Train epoch by epoch until something ends the run."""
         while self.progress.step < self.steps:
             ended = self.train_epoch()
+            ended = self.close_epoch() if ended is None else self.leave_epoch(ended)
             if ended == Ended.DIVERGED:
                 return self.result(ended, f"the loss became NaN or infinite before step {self.progress.step}")
-            if ended == Ended.INTERRUPTED:
-                self.save()
-                return self.result(ended)
-            if ended is None:
-                ended = self.close_epoch()
-            elif ended == Ended.DEADLINE:
-                self.validate()
-                self.save()
             if ended is not None:
                 return self.result(ended)
         return self.result(Ended.COMPLETED)
@@ -121,7 +106,7 @@ class TrainingRun:
         looked_at, looked_sum = done * config.batch_size, progress.loss_sum
         batches = epoch_batches(config, self.data, epoch, looked_at)
         synchronize(self.device)
-        started, ended = time.monotonic(), self.watch.stop_requested(self.images_left)
+        started, ended = time.monotonic(), self.watch.stop_requested(self.measuring.images_left)
         self.watch.start(progress.step)
         while ended is None and (batch := next(batches, None)) is not None:
             self.step(*batch, learning_rate(config, progress.step, self.steps))
@@ -137,18 +122,21 @@ class TrainingRun:
                 seen = min(done * config.batch_size, len(self.data.train))
                 self.context.running_loss(epoch + 1, done, (loss_sum - looked_sum) / (seen - looked_at))
                 looked_at, looked_sum = seen, loss_sum
-            if self.watch.after_step(progress.step) and progress.step % self.steps_per_epoch:
-                ended = self.watch.stop_requested(self.images_left)
+            if self.watch.after_step(progress.step - self.pace.ahead) and progress.step % self.steps_per_epoch:
+                ended = self.watch.stop_requested(self.measuring.images_left)
         synchronize(self.device)
+        self.watch.after_step(progress.step)
         progress.train_seconds += time.monotonic() - started
         progress.loss_sum, progress.correct = float(self.learner.loss_sum), int(self.learner.correct)
         return ended if math.isfinite(progress.loss_sum) else Ended.DIVERGED
 
     def close_epoch(self) -> Ended | None:
-        """Validate, save and report the epoch just finished; an answer says that the run is to stop."""
+        """Validate, report and save the epoch just finished; an answer says that the run is to stop."""
         progress = self.progress
         validation = self.validate()
-        test = self.measure(self.data.test) if self.config.test_epochs else None
+        test = self.measuring.measure("test", self.progress) if self.config.test_epochs else None
+        if self.measuring.has_diverged(self.progress):
+            return Ended.DIVERGED
         report = EpochReport(
             epoch=progress.step // self.steps_per_epoch,
             epochs=self.config.epochs,
@@ -169,29 +157,29 @@ class TrainingRun:
         self.save()
         return None if reason is None else Ended(reason.value)
 
-    def validate(self) -> Evaluation | None:
-        """Measure the validation split, if there is one and these weights are new."""
-        if len(self.data.validation) == 0 or self.validated_step == self.progress.step:
-            return None
-        self.validated_step = self.progress.step
-        evaluation = self.measure(self.data.validation)
-        self.progress.accuracy = evaluation.accuracy
-        return evaluation
+    def leave_epoch(self, ended: Ended) -> Ended:
+        """Measure and save, where it is wanted, in the middle of an epoch; the answer is why the run ends."""
+        if ended == Ended.DEADLINE:
+            self.validate()
+            if self.measuring.has_diverged(self.progress):
+                return Ended.DIVERGED
+        if ended in (Ended.DEADLINE, Ended.INTERRUPTED):
+            self.save()
+        return ended
 
-    def measure(self, split: Split) -> Evaluation:
-        """Evaluate the weights as they are (the averaged ones, if there are), on the clock of evaluations."""
-        started = time.monotonic()
-        evaluation = evaluate(self.learner.evaluated, self.data, split, self.loss, self.autocast)
-        seconds = time.monotonic() - started
-        self.watch.after_evaluation(seconds, len(split))
-        self.progress.eval_seconds += seconds
+    def validate(self) -> Evaluation | None:
+        """Measure the validation split, if there is one."""
+        if len(self.data.validation) == 0:
+            return None
+        evaluation = self.measuring.measure("validation", self.progress)
+        self.progress.accuracy = evaluation.accuracy
         return evaluation
 
     def result(self, ended: Ended, detail: str = "") -> TrainResult:
         """The result as things stand. A run that came to an end leaves its weights, and is tested if it asks."""
         arrived = ended in (Ended.COMPLETED, Ended.TARGET, Ended.DEADLINE)
         tested = arrived and self.config.test
-        test_accuracy = self.measure(self.data.test).accuracy if tested else None
+        test_accuracy = self.measuring.measure("test", self.progress).accuracy if tested else None
         if arrived and self.context.folder is not None:
             save_weights(self.context.folder, self.learner.evaluated, self.config)
         return TrainResult(

@@ -10,17 +10,20 @@ from trainer.context import Ended, RunContext
 class Watch:
     """Times the steps and evaluations of one attempt."""
 
-    def __init__(self, context: RunContext, batch_size: int) -> None:
+    def __init__(self, context: RunContext, batch_size: int, ahead: int = 0) -> None:
         self.context, self.batch_size = context, batch_size
+        self.ahead = ahead  # steps that the device may still have to do after those asked for
         self.step_seconds = self.eval_image_seconds = 0.0
         self.is_cold = True
 
     def start(self, step: int) -> None:
-        """Steps are timed from here."""
+        """Steps are timed from here, where the device has done them all."""
         self.since, self.first_step = time.monotonic(), step
 
     def after_step(self, step: int) -> bool:
-        """Time the steps up to this one; whether it tells what an image costs, which the very first does not."""
+        """Time the steps up to this one, all done; whether that tells an image's cost, as the first does not."""
+        if step <= self.first_step:
+            return not self.is_cold
         self.step_seconds = (time.monotonic() - self.since) / (step - self.first_step)
         if self.is_cold:
             self.is_cold = False
@@ -38,7 +41,7 @@ class Watch:
         Before the first evaluation, an image is taken to cost what it costs in training, which is more.
         """
         image_seconds = self.eval_image_seconds or self.step_seconds / self.batch_size
-        reserve_seconds = 1.5 * image_seconds * images_left + 2 * self.step_seconds
+        reserve_seconds = 1.5 * image_seconds * images_left + (2 + self.ahead) * self.step_seconds
         if time.monotonic() > self.context.deadline - reserve_seconds:
             return Ended.DEADLINE
         reason = self.context.stop_requested()

@@ -73,16 +73,27 @@ def start_from(model: nn.Module, weights: str, name: str) -> None:
     path = find_weights(weights)
     state, own = read_weights(path), model.state_dict()
     linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
-    for key in own:
-        if key.endswith("num_batches_tracked"):  # older files do without
-            state.setdefault(key, own[key])
+    first = next((key for key, tensor in own.items() if tensor.ndim > 1), "")
     for key, tensor in list(state.items()):
         if key not in own or tensor.shape == own[key].shape:
             continue
         if linear and key.startswith(f"{linear[-1]}."):
             state[key] = own[key]  # other classes: a fresh head
-        elif tensor.ndim == 4 and own[key].shape[1] == 1:
+        elif key == first and tensor.ndim == 4:
             state[key] = tensor.sum(dim=1, keepdim=True)  # what a grey image is to a network for colours
+    take_over(model, state, path, name)
+
+
+def take_over(model: nn.Module, state: dict[str, Tensor], path: Path, name: str) -> None:
+    """Put a state dict into the network as it is; errors speak of the file `path` and the model `name`.
+
+    Raises:
+        ConfigError: it is of another network.
+    """
+    own = model.state_dict()
+    for key in own:
+        if key.endswith("num_batches_tracked"):  # older files do without
+            state.setdefault(key, own[key])
     wrong = sorted(key for key in own.keys() | state.keys() if not _fits(own, state, key))
     if wrong:
         raise ConfigError(

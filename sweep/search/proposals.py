@@ -14,6 +14,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 
+from sweep.curves import expected_accuracy
 from sweep.records import TrialRecord, TrialState
 from sweep.space import Budgeted, Choices, Ordinal, Range
 from sweep.spec import StudySpec
@@ -71,8 +72,13 @@ def decode(
             emax = min(emax, model.fitting_epochs(batch_size_of(recipe), limit_seconds, traits_of(recipe)))
         if emax < 1:
             return None
-        recipe["epochs"] = round(emax ** params["epochs_share"])
+        recipe["epochs"] = share_to_epochs(params["epochs_share"], emax)
     return recipe
+
+
+def share_to_epochs(share: float, emax: int) -> int:
+    """Epochs for a share in [0, 1] of the epochs that fit: 1 for none, `emax` for all."""
+    return round(math.pow(emax, share))
 
 
 def encode(spec: StudySpec, start: Mapping[str, Any]) -> Params:
@@ -148,6 +154,8 @@ def verdict(spec: StudySpec, record: TrialRecord, goal: Goal) -> tuple[optuna.tr
     accuracy = record.accuracy if record.state.is_measured else 0.0
     if accuracy is None:
         return states.FAIL, None
+    if record.state == TrialState.PRUNED and record.epochs:  # it did not have the time that others had
+        accuracy = expected_accuracy(record.epochs)
     reached = seconds_to_target(spec, record) if record.state.is_measured else None
     return states.COMPLETE, objective(spec, goal, accuracy, reached)
 

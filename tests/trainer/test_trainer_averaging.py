@@ -83,6 +83,33 @@ def test_statistics_of_batch_norm_are_averaged_and_its_count_is_copied():
     assert (average.model.running_mean < model.running_mean).all()
 
 
+def test_tied_weights_move_once_a_step():
+    first, second = one_weight(0), one_weight(0)
+    second.weight = first.weight
+    average = WeightAverage(nn.Sequential(first, second), 0.9)
+    nn.init.constant_(first.weight, 1)
+
+    average.update(1_000_000)
+
+    assert [layer.weight.item() for layer in average.model] == pytest.approx([0.1, 0.1])
+
+
+def test_a_buffer_that_the_network_replaces_is_followed():
+    class Centred(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = one_weight(0)
+            self.register_buffer("centre", torch.zeros(1))
+
+    model = Centred()
+    average = WeightAverage(model, 0.9)
+    model.centre = torch.ones(1)
+
+    average.update(1_000_000)
+
+    assert average.model.centre.item() == pytest.approx(0.1)
+
+
 def test_the_averaged_network_evaluates():
     average = WeightAverage(nn.Sequential(nn.Dropout(0.9), nn.Linear(3, 2)).train(), 0.5)
 

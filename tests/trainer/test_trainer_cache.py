@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -75,14 +74,15 @@ def test_colours_and_pixels_keep_their_places(tmp_path):
     np.testing.assert_array_equal(arrays["train_images"][0], noise.transpose(2, 0, 1))
 
 
-def test_an_entry_of_another_layout_is_built_again(pets, cache):
-    prepare(pets)
-    meta = entry_of(cache) / "meta.json"
-    whole = meta.read_text()
-    meta.write_text(json.dumps(json.loads(whole) | {"layout": -1}))
+def test_an_entry_of_another_layout_is_built_again(pets, cache, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("trainer.cache.LAYOUT", -1)
+        prepare(pets)
+    other = (entry_of(cache) / "meta.json").read_text()
 
-    assert first_shade(pets) == 0
-    assert meta.read_text() == whole
+    prepare(pets)
+
+    assert (entry_of(cache) / "meta.json").read_text() != other
 
 
 def test_the_arrays_are_mapped_not_read(pets):
@@ -135,15 +135,51 @@ def test_a_truncated_file_is_built_again(pets, cache, name, left):
     assert (entry_of(cache) / name).read_bytes() == whole
 
 
-@pytest.mark.parametrize("name", [f"{name}.npy" for name in ARRAYS])
-def test_a_file_with_a_changed_byte_is_built_again(pets, cache, name):
-    prepare(pets)
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_anywhere_in_a_file_is_mended(pets, cache, name):
+    expected, arrays = open_cached(pets)
+    pixels = {part: array.copy() for part, array in arrays.items()}
     whole = (entry_of(cache) / name).read_bytes()
-    (entry_of(cache) / name).write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    for place in [*range(0, min(len(whole), 700), 5), len(whole) - 1]:
+        changed = whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :]
+        (entry_of(cache) / name).write_bytes(changed)
+
+        info, arrays = open_cached(pets)
+
+        assert info == expected
+        assert all(np.array_equal(arrays[part], pixels[part]) for part in ARRAYS)
+        assert (entry_of(cache) / name).read_bytes() == whole
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{}", b"null", b"\xff\xfe"])
+def test_a_description_of_something_else_is_written_anew(pets, cache, content):
+    prepare(pets)
+    whole = (entry_of(cache) / "meta.json").read_bytes()
+    (entry_of(cache) / "meta.json").write_bytes(content)
 
     prepare(pets)
 
-    assert (entry_of(cache) / name).read_bytes() == whole
+    assert (entry_of(cache) / "meta.json").read_bytes() == whole
+
+
+def test_an_entry_is_shared_as_the_umask_says(pets, cache):
+    before = os.umask(0o027)
+    try:
+        prepare(pets)
+    finally:
+        os.umask(before)
+
+    assert entry_of(cache).stat().st_mode & 0o777 == 0o750
+    assert {path.stat().st_mode & 0o777 for path in entry_of(cache).iterdir()} == {0o640}
+
+
+def test_an_entry_that_cannot_be_read_is_not_said_to_lack_space(pets, cache):
+    prepare(pets)
+    (entry_of(cache) / "meta.json").unlink()
+    (entry_of(cache) / "meta.json").mkdir()
+
+    with pytest.raises(DataError, match=r"cannot be read .*have its owner share it, or set \$SWEEP_CACHE_DIR"):
+        prepare(pets)
 
 
 @pytest.mark.parametrize("name", FILES)

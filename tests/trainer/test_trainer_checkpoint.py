@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,48 @@ def test_a_file_that_holds_more_than_tensors_and_plain_values_is_not_loaded(tmp_
     torch.save({"number": 1, "stranger": Path("a class of somebody's own")}, tmp_path / NAME)
 
     assert load(tmp_path) is None
+
+
+def test_a_flipped_bit_in_the_directory_of_the_file_costs_one_checkpoint_at_most(tmp_path):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    whole = (tmp_path / NAME).read_bytes()
+
+    for place in range(whole.index(b"PK\1\2"), len(whole)):
+        for bit in (1, 128):
+            flipped = whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1 :]
+            (tmp_path / NAME).write_bytes(flipped)
+            state = load_checkpoint(tmp_path)
+            assert state is not None
+            assert torch.equal(state["weights"], torch.full((1000,), float(state["number"])))
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_save_that_dies_at_a_rename_loses_nothing_though_the_newest_was_damaged(tmp_path, monkeypatch, renames):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    damage(tmp_path / NAME, "cut in half")
+    rename, done = Path.replace, []
+
+    def dying(source: Path, target: Path) -> Path:
+        if len(done) == renames:
+            raise InterruptedError("killed")
+        done.append(target)
+        return rename(source, target)
+
+    with monkeypatch.context() as patch, contextlib.suppress(InterruptedError):
+        patch.setattr(Path, "replace", dying)
+        save(tmp_path, 3)
+
+    assert len(done) == renames
+    assert load(tmp_path) == 3
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_passed_over(tmp_path):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    (tmp_path / NAME).unlink()
+    (tmp_path / NAME).mkdir()
+
+    with pytest.raises(IsADirectoryError):
+        load(tmp_path)

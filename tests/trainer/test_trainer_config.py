@@ -42,6 +42,7 @@ REFUSED = [
     ("test", "perhaps"),
     ("seed", -1),
     ("split_seed", -1),
+    ("split_seed", 2**32),
     ("device", "tpu"),
     ("image_size", 0),
     ("normalization", "mine"),
@@ -76,7 +77,6 @@ ACCEPTED = [
     ("validation_fraction", 0),
     ("seed", 0),
     ("seed", 2**32 - 1),
-    ("image_size", 1),
     ("model", "my_package.networks:Net"),
     ("gamma", 1),
     ("label_smoothing", 0.99),
@@ -109,6 +109,12 @@ def test_a_value_out_of_bounds_is_refused_under_its_key(key, value):
 @pytest.mark.parametrize(("key", "value"), ACCEPTED)
 def test_a_value_on_the_edge_of_its_bounds_is_accepted(key, value):
     assert getattr(TrainConfig.model_validate({key: value}), key) == value
+
+
+def test_images_are_brought_to_a_size_only_where_they_are_files():
+    assert TrainConfig(dataset="imagefolder:pets", image_size=1).image_size == 1
+    with pytest.raises(ValidationError, match="image_size is for image folders; got dataset cifar10"):
+        TrainConfig(dataset="cifar10", image_size=64)
 
 
 def test_all_mistakes_are_reported_at_once():

@@ -60,6 +60,36 @@ def test_the_loss_is_the_mean_cross_entropy():
     assert evaluation().loss == pytest.approx((6 * right + 4 * wrong) / 10)
 
 
+class Reluctant(PixelReader):
+    """Runs out of memory at a batch of more than `most` images."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) > self.most:
+            raise torch.OutOfMemoryError("the device is full")
+        return super().forward(images)
+
+
+@pytest.mark.parametrize("most", [1, 3, 9])
+def test_where_memory_is_short_batches_are_smaller_and_the_result_is_the_same(most):
+    data, expected = written(TRUE, GUESSED), evaluation()
+
+    found = evaluate(Reluctant(most), data, data.validation)
+
+    assert found.confusion.tolist() == expected.confusion.tolist()
+    assert found.loss == pytest.approx(expected.loss)
+
+
+def test_a_network_that_fits_no_image_into_memory_cannot_be_evaluated():
+    data = written(TRUE, GUESSED)
+
+    with pytest.raises(torch.OutOfMemoryError):
+        evaluate(Reluctant(0), data, data.validation)
+
+
 def test_identification_success_is_the_share_of_a_class_that_is_recognised():
     assert evaluation().identification_success.tolist() == pytest.approx([2 / 4, 1 / 2, 3 / 4])
 

@@ -84,3 +84,14 @@ def test_the_gradient_raises_the_right_logit(name):
     assert logits.grad is not None
     assert logits.grad[0, 1] < 0
     assert logits.grad[0, 0] == logits.grad[0, 2] >= 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("name", LOSSES)
+def test_logits_of_half_precision_have_a_loss_close_to_that_of_full_ones(name, smoothing):
+    logits, labels = random_batch()
+
+    with torch.autocast("cpu", torch.bfloat16):
+        half = loss(name, logits.to(torch.bfloat16), labels, smoothing)
+
+    assert half.item() == pytest.approx(loss(name, logits, labels, smoothing).item(), rel=0.02)

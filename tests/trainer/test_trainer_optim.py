@@ -150,3 +150,14 @@ def test_a_rate_set_after_loading_counts():
     optimizer.step()
 
     assert model.weight.item() == pytest.approx(before - 0.3)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "rmsprop", "adadelta"])
+def test_an_optimizer_whose_steps_are_recorded_goes_on_from_before_its_first(name):
+    config, model = TrainConfig(optimizer=name), network()
+    state = make_optimizer(config, model, CPU, recorded=True).state_dict()
+    later = make_optimizer(config, model, CPU, recorded=True)
+
+    later.load_state_dict(state)
+
+    assert [part["state"] for part in later.state_dict()] == [{}]

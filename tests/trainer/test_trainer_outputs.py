@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -89,6 +90,16 @@ def test_a_frozen_network_is_tested_with_the_weights_it_left(tmp_path):
     (tmp_path / "start" / WEIGHTS).unlink()
 
     assert retest(tmp_path / "run", device="cpu").evaluation.accuracy == result.accuracy
+
+
+def test_weights_for_other_classes_than_those_of_the_data_are_not_tested(tmp_path):
+    root = make_imagefolder(tmp_path / "pets", per_class=4)
+    trained(tmp_path / "run", dataset=f"imagefolder:{root}", batch_size=2)
+    for part in ("train", "test"):
+        shutil.copytree(root / part / "cat", root / part / "tiger")
+
+    with pytest.raises(ConfigError, match=r"weights\.pt is not of model convnet: 2 of its tensors differ"):
+        retest(tmp_path / "run", device="cpu")
 
 
 ALL_CONVOLUTIONS = """

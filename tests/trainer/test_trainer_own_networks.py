@@ -13,6 +13,7 @@ from trainer.errors import ConfigError
 from trainer.models import make_model
 
 NETWORKS = """
+import threading
 import torch
 from torch import nn
 
@@ -56,6 +57,11 @@ class Pair(nn.Sequential):
 
 class NoNetwork:
     pass
+
+class Locked(nn.Linear):
+    def __init__(self):
+        super().__init__(720, 4)
+        self.lock = threading.Lock()
 
 class Wrong(nn.Module):
     def forward(self, images):
@@ -132,6 +138,7 @@ def test_a_network_that_gives_no_tensor_is_refused(my_networks):
         ("Narrow", (3, 9, 9), "shapes cannot be multiplied"),
         ("Typo", (3, 20, 12), "no attribute 'hedd'"),
         ("Wrong", (3, 20, 12), "colours only"),
+        ("Locked", (3, 20, 12), r"cannot pickle '_thread\.lock' object"),
     ],
 )
 def test_a_network_that_fails_at_the_images_is_the_users_mistake(my_networks, name, image, said):

@@ -147,6 +147,21 @@ def test_the_last_report_of_the_test_set_is_the_final_result():
     assert context.reports[-1].test_accuracy == result.test_accuracy
 
 
+def test_the_same_weights_are_measured_once(monkeypatch):
+    class Counting(ConvNet):
+        evaluated = 0
+
+        def forward(self, images):
+            Counting.evaluated += 0 if self.training else len(images)
+            return super().forward(images)
+
+    monkeypatch.setitem(MODELS, "convnet", Counting)
+
+    train(recipe(epochs=1, test=True, test_epochs=True), QuietContext())
+
+    assert Counting.evaluated == 719 + 360
+
+
 def test_looking_at_the_test_set_is_not_being_tested():
     assert train(recipe(test_epochs=True), QuietContext()).test_accuracy is None
 

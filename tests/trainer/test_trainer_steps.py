@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from trainer_helpers import ScriptedContext
 
+from trainer import Ended
 from trainer.config import TrainConfig
 from trainer.devices import make_autocast
 from trainer.losses import make_loss
 from trainer.models import make_model
 from trainer.schedules import REFERENCE_LR
 from trainer.steps import Learner, RecordedStep, can_record
+from trainer.training import train
 
 CPU = torch.device("cpu")
 IMAGE = (1, 16, 16)
@@ -107,35 +113,114 @@ def test_steps_are_recorded_where_nothing_asks_the_host(keys, recorded):
     assert can_record(TrainConfig(**keys), CPU) is False
 
 
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available")
+# Many steps, with a smaller batch among them
 
 
-def trained(device: torch.device, cuda_graphs: bool, **keys) -> tuple[Tensor, float, int]:
-    """The weights after seven steps, the last of them smaller, with the sums of loss and of correct images."""
-    config = TrainConfig(**{"batch_size": 8, "cuda_graphs": cuda_graphs, **keys})
-    model = network(config.model).to(device)
-    learner = learner_of(config, model, device)
-    step = RecordedStep(learner, config.batch_size) if can_record(config, device) else learner.step
-    for seed, size in enumerate([8, 8, 8, 8, 8, 8, 5]):
-        images, labels = batch(size, seed)
-        step(images.to(device), labels.to(device), 0.002 * (seed + 1))
-    return flat(model), learner.loss_sum.item(), learner.correct.item()
+SIZES = [8] * 10 + [5] + [8] * 11
+
+
+@dataclass
+class Trained:
+    """What steps of those sizes leave: the weights that count, how they were moved, and the sums."""
+
+    weights: Tensor
+    moved: Tensor
+    counts: list[int]  # of batch norm
+    loss_sum: float
+    correct: int
 
 
 def flat(model: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten().cpu() for parameter in model.parameters()])
+    """Weights and statistics in a row."""
+    values = [*model.parameters(), *(buffer for buffer in model.buffers() if buffer.is_floating_point())]
+    return torch.cat([value.detach().flatten().cpu() for value in values])
+
+
+def new_learner(config: TrainConfig, device: torch.device) -> Learner:
+    model = network(config.model)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0  # no two runs would be alike
+    return learner_of(config, model.to(device), device)
+
+
+def has_recorded(step: object) -> bool:
+    return isinstance(step, RecordedStep) and step.graph is not None
+
+
+def trained(device: torch.device, *, recorded: bool = False, stops: tuple[int, ...] = (), **keys) -> Trained:
+    """Train, and at each stop go on with a new learner from what the old one would save."""
+    config = TrainConfig(**{"batch_size": 8, "cuda_graphs": recorded, **keys})
+    learner = new_learner(config, device)
+    start = flat(learner.evaluated)
+    step = RecordedStep(learner, 8) if recorded else learner.step
+    for number, size in enumerate(SIZES):
+        if number in stops:
+            assert number == 0 or has_recorded(step) == recorded
+            saved, sums = io.BytesIO(), (learner.loss_sum, learner.correct)
+            torch.save(learner.state_dict(), saved)
+            saved.seek(0)
+            learner = new_learner(config, device)
+            learner.load_state_dict(torch.load(saved, map_location="cpu", weights_only=True))
+            learner.loss_sum, learner.correct = sums
+            step = RecordedStep(learner, 8) if recorded else learner.step
+        images, labels = batch(size, number)
+        step(images.to(device), labels.to(device), 0.001 * (1 + number % 3))
+        if learner.average is not None:
+            learner.average.update(number)
+    assert has_recorded(step) == recorded
+    weights = flat(learner.evaluated)
+    counts = [int(buffer) for buffer in learner.evaluated.buffers() if not buffer.is_floating_point()]
+    return Trained(weights, weights - start, counts, learner.loss_sum.item(), learner.correct.item())
+
+
+@pytest.mark.parametrize("keys", [{"optimizer": "adam"}, {"model": "bn_cnn", "ema": 0.9}, {"precision": "bf16"}])
+def test_steps_go_on_from_a_state_as_if_there_had_been_no_stop(keys):
+    whole, broken = trained(CPU, **keys), trained(CPU, stops=(0, 7, 15), **keys)
+
+    assert torch.equal(broken.weights, whole.weights)
+    assert (broken.counts, broken.loss_sum, broken.correct) == (whole.counts, whole.loss_sum, whole.correct)
+
+
+# On a GPU
+
+CUDA = torch.device("cuda")
+needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="CUDA is not available")
 
 
 @needs_cuda
-@pytest.mark.parametrize("optimizer", [name for name in REFERENCE_LR if name != "muon"])
-@pytest.mark.parametrize("model", ["convnet", "mlp", "lenet"])
-def test_a_recorded_step_is_the_step_as_written(optimizer, model):
-    device = torch.device("cuda")
+@pytest.mark.parametrize("stops", [(), (0,), (10,)])
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *({"optimizer": name} for name in REFERENCE_LR if name != "muon"),
+        *({"model": name} for name in ("mlp", "lenet", "bn_cnn")),
+        {"precision": "bf16"},
+        {"ema": 0.9},
+        {"loss": "nll", "label_smoothing": 0.1},
+    ],
+)
+def test_a_recorded_step_is_the_step_as_written(keys, stops):
+    recorded, written = trained(CUDA, recorded=True, stops=stops, **keys), trained(CUDA, **keys)
 
-    recorded, loss_sum, correct = trained(device, True, optimizer=optimizer, model=model)
-    written, expected_sum, expected_correct = trained(device, False, optimizer=optimizer, model=model)
+    assert recorded.loss_sum == pytest.approx(written.loss_sum, rel=1e-2)
+    assert recorded.correct == pytest.approx(written.correct, abs=4)
+    assert recorded.counts == written.counts
+    assert (recorded.weights - written.weights).norm() < 0.1 * written.moved.norm()
 
-    assert loss_sum == pytest.approx(expected_sum, rel=1e-2)
-    assert correct == pytest.approx(expected_correct, abs=2)
-    moved = (written - flat(network(model))).norm()
-    assert (recorded - written).norm() < 0.05 * moved
+
+@needs_cuda
+@pytest.mark.parametrize(
+    "keys", [{}, {"cuda_graphs": False}, {"model": "bn_cnn", "ema": 0.9, "precision": "bf16"}]
+)
+@pytest.mark.parametrize("checks_before_stop", [0, 40])
+def test_a_run_on_a_gpu_learns_and_goes_on_where_it_was_stopped(tmp_path, keys, checks_before_stop):
+    config = TrainConfig(epochs=5, optimizer="adam", device="cuda", **keys)
+    stopped = train(config, ScriptedContext(tmp_path, checks_before_stop=checks_before_stop))
+
+    result = train(config, context := ScriptedContext(tmp_path))
+
+    assert (stopped.ended, result.ended) == (Ended.INTERRUPTED, Ended.COMPLETED)
+    assert [report.epoch for report in context.reports] == list(range(stopped.epochs + 1, 6))
+    assert result.accuracy is not None
+    assert result.accuracy > 0.7

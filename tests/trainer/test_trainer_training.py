@@ -18,7 +18,7 @@ from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.devices import choose_device
 from trainer.errors import ConfigError, DataError
-from trainer.models import MODELS, ConvNet
+from trainer.models import MODELS
 from trainer.schedules import REFERENCE_LR, learning_rate
 from trainer.training import train
 
@@ -464,58 +464,6 @@ def test_a_run_that_meets_its_deadline_leaves_the_checkpoint_of_its_last_epoch(t
 
     assert result.epochs >= 1
     assert checkpoint(tmp_path)["progress"]["step"] // STEPS == result.epochs
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "nesterov", "adam"])
-def test_a_rate_far_too_large_diverges(optimizer):
-    result = train(recipe(optimizer=optimizer, lr=1e30, test=True), QuietContext())
-
-    assert result.ended == Ended.DIVERGED
-    assert "NaN or infinite" in result.detail
-    assert result.test_accuracy is None
-
-
-def test_a_diverged_run_leaves_no_checkpoint_of_its_weights(tmp_path):
-    train(recipe(lr=1e30), QuietContext(tmp_path))
-
-    assert files_below(tmp_path) == []
-
-
-def test_a_device_out_of_memory_ends_the_run_and_names_the_batch():
-    context = ScriptedContext(crash_at_check=10, error=torch.OutOfMemoryError("the device is full"))
-
-    result = train(recipe(batch_size=30), context)
-
-    assert result.ended == Ended.OUT_OF_MEMORY
-    assert "batch_size 30 does not fit the memory of cpu" in result.detail
-
-
-def test_an_allocation_that_the_processor_refuses_ends_the_run_and_names_the_batch(monkeypatch):
-    class Greedy(ConvNet):
-        def forward(self, images):
-            if torch.is_grad_enabled():
-                torch.empty(2**57)
-            return super().forward(images)
-
-    monkeypatch.setitem(MODELS, "convnet", Greedy)
-
-    result = train(recipe(batch_size=30), QuietContext())
-
-    assert result.ended == Ended.OUT_OF_MEMORY
-    assert "batch_size 30 does not fit the memory of cpu" in result.detail
-
-
-def test_another_failure_of_the_network_is_none_of_memory(monkeypatch):
-    class Broken(ConvNet):
-        def forward(self, images):
-            if torch.is_grad_enabled():
-                raise RuntimeError("something else")
-            return super().forward(images)
-
-    monkeypatch.setitem(MODELS, "convnet", Broken)
-
-    with pytest.raises(RuntimeError, match="something else"):
-        train(recipe(), QuietContext())
 
 
 # Mistakes

@@ -152,6 +152,29 @@ def test_a_first_layer_for_colours_sees_grey_images_as_three_equal_colours(tmp_p
     torch.testing.assert_close(model(grey), left(grey.expand(-1, 3, -1, -1)), rtol=1e-4, atol=1e-5)
 
 
+def layers(first: nn.Module, second: nn.Module) -> nn.Sequential:
+    return nn.Sequential(first, second, nn.Flatten(), nn.Linear(4, 3))
+
+
+@pytest.mark.parametrize(
+    ("left", "model"),
+    [
+        (layers(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3)), layers(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 4, 3, groups=4))),
+        (layers(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), layers(nn.Conv2d(2, 4, 3), nn.Conv2d(4, 4, 3))),
+        (layers(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)), layers(nn.PReLU(4), nn.PReLU(4))),
+        (layers(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3)), layers(nn.Conv2d(1, 4, 5), nn.Conv2d(4, 4, 3))),
+    ],
+    ids=["grouped second layer", "two channels", "no convolutions", "another kernel"],
+)
+def test_only_a_first_layer_for_grey_images_adapts_to_other_channels(tmp_path, left, model):
+    before = copy.deepcopy(model.state_dict())
+
+    with pytest.raises(ConfigError, match="is not of model mine"):
+        start_from(model, saved(tmp_path / "weights.pt", left), "mine")
+
+    assert same(model.state_dict(), before)
+
+
 def test_older_files_may_lack_the_counts_of_batch_norm(tmp_path):
     state = network("bn_cnn", seed=1).state_dict()
     torch.save(

@@ -18,7 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer import EpochReport, StopReason
+from trainer import Calibration, EpochReport, StopReason
 from trainer.__main__ import main
 from trainer.models import ConvNet
 
@@ -68,6 +68,7 @@ class ScriptedContext:
 
     folder: Path | None = None
     deadline: float = math.inf
+    wants_calibration: bool = False
     stop_after: dict[int, StopReason] = field(default_factory=dict)  # by epoch
     checks_before_stop: int | None = None  # how often stop_requested says no
     reason: StopReason = StopReason.INTERRUPTED
@@ -76,6 +77,9 @@ class ScriptedContext:
     reports: list[EpochReport] = field(default_factory=list)
     looks: list[tuple[int, int, float]] = field(default_factory=list)  # epoch, step and mean of each running loss
     checks: int = 0
+
+    def calibrated(self, calibration: Calibration) -> None:
+        raise AssertionError("nobody asked for a calibration")
 
     def report(self, epoch: EpochReport) -> StopReason | None:
         self.reports.append(epoch)
