@@ -36,12 +36,14 @@ def launch(
         SweepError: the study, the profile, the run folder or the trials are at fault; the message says how.
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
-    from sweep.run import check_data, check_search, create_run, drive, read_files, runs_folder
+    from sweep.run import check_data, check_search, create_run, drive, known_models, read_files, runs_folder
+    from sweep.search.forecast import check_fits
     from sweep.warm_start import gather, save_history
 
     spec, site = read_files(str(study), str(profile), changes or {})
     check_data(spec)
     check_search(spec)
+    check_fits(spec, known_models(spec, site, runs_folder(runs)))
     starts = gather(spec, [str(run) for run in warm_start_from], runs_folder(runs))
     paths = create_run(spec, site, runs_folder(runs))
     save_history(paths, starts)

@@ -8,8 +8,9 @@ from dataclasses import replace
 from sweep import files
 from sweep.board import Board
 from sweep.errors import BreakerError
-from sweep.history import first_claim, has_overrun, last_sign, refresh
+from sweep.history import first_claim, has_overrun, last_sign, refresh, used_seconds
 from sweep.records import (
+    JOB_OVERHEAD_SECONDS,
     Bundle,
     Job,
     JobEnd,
@@ -94,9 +95,9 @@ class Collector:
         bundle = board.jobs[name].bundle
         claim = first_claim(board.paths, bundle)
         self.false_starts_in_a_row = self.false_starts_in_a_row + 1 if claim is None and not cancelled else 0
-        overran = claim is not None and any(has_overrun(board.paths.trial(n)) for n in board.trials_of(bundle))
+        overran = claim is not None and self.has_overrun(bundle, state)
         excused = cancelled or claim is None or overran
-        end = JobEnd(state, math.ceil(self.charged_seconds(bundle) * 1000) / 1000, excused)
+        end = JobEnd(state, math.ceil(self.charged_seconds(bundle) * 1000) / 1000, excused, overran)
         for number in board.trials_of(bundle):
             self.revoke(number, board.trials[number].attempts)
         files.publish(board.paths.job(name).ended, files.to_json(as_json(end)))
@@ -112,6 +113,17 @@ class Collector:
         if self.false_starts_in_a_row >= BREAKER_FAILURES:
             what = f"{self.false_starts_in_a_row} jobs in a row ended before they started a trial"
             self.trip(what, bundle.trials[0][0])
+
+    def has_overrun(self, bundle: Bundle, state: JobState) -> bool:
+        """Whether a trial left at the end of its job's time, or was killed there, with time of its own left."""
+        for number in self.board.trials_of(bundle):
+            record, trial = self.board.trials[number], self.board.paths.trial(number)
+            whole = (
+                bundle.request_seconds >= record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
+            )
+            if has_overrun(trial) or (state == JobState.TIMEOUT and not whole and not record.state.is_final):
+                return True
+        return False
 
     def charged_seconds(self, bundle: Bundle) -> float:
         """What the job cost: as the accounting says, else from its claim to its last sign of life."""

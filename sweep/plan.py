@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
 from sweep.durations import show_percent, show_seconds
+from sweep.launchers import job_script
 from sweep.profile import Profile
 from sweep.records import JOB_OVERHEAD_SECONDS
-from sweep.search import sample_recipes
+from sweep.search.forecast import Sample, batch_sizes_without_an_epoch, check_fits, draw_samples
+from sweep.search.pruners import make_pruner
 from sweep.search.samplers import check_sampler, sampler_name
 from sweep.space import Budgeted, Choices, Ordinal, Parameter
 from sweep.spec import StudySpec
-from sweep.walltime import UNTIMED_EPOCHS
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels
 
 SAMPLES = 5
 
@@ -33,9 +37,13 @@ class Plan:
     trial_limit_seconds: float
     trials_wanted: int
     trials_affordable: int  # within gpu_hours and walltime, were each to take its whole limit
+    trials_expected: int | None  # were each to take what random recipes are predicted to; None while unknown
+    request_seconds: tuple[float, float] | None  # shortest and longest that a job would ask for
+    time_limit_seconds: float | None  # of the profile
     gpu_hours_at_most: float
     walltime_seconds_at_most: float
     samples: list[dict[str, Any]]
+    job_script: str
     warnings: list[str]
 
     def as_json(self) -> dict[str, Any]:
@@ -45,38 +53,55 @@ class Plan:
         """Name and text of each line for the terminal."""
         size = "continuous" if self.combinations is None else f"{self.combinations:,} combinations"
         fixed = "  ".join(f"{key} = {value}" for key, value in self.fixed.items())
-        trials = f"{self.trials_wanted} of at most {show_seconds(self.trial_limit_seconds)} each"
-        if self.trials_affordable < self.trials_wanted:
-            trials += f"; the budget surely covers {self.trials_affordable}, more if trials end early"
         return [
             ("goal", f"{self.goal}, target {show_percent(self.target)}"),
             *((f"space.{key}", text) for key, text in self.space.items()),
             ("", f"{size}, sampler {self.sampler}"),
             ("fixed", fixed or "-"),
-            ("trials", trials),
-            ("slots", f"{self.slots} at once"),
+            ("trials", self._trials()),
+            ("jobs", self._jobs()),
             ("costs", f"at most {self.gpu_hours_at_most:.3g} GPU-hours"),
             ("takes", f"at most {show_seconds(self.walltime_seconds_at_most)}"),
         ]
 
+    def _trials(self) -> str:
+        trials = f"{self.trials_wanted} of at most {show_seconds(self.trial_limit_seconds)} each"
+        if self.trials_affordable < self.trials_wanted:
+            trials += f"; the budget surely covers {self.trials_affordable}, more if trials end early"
+            if self.trials_expected is not None:
+                trials += f": about {self.trials_expected} by the predictions"
+        return trials
 
-def make_plan(spec: StudySpec, profile: Profile) -> Plan:
-    """Work out what a launch of `spec` on `profile` would do.
+    def _jobs(self) -> str:
+        jobs = f"{self.slots} at once, one trial each"
+        if self.request_seconds is not None:
+            shortest, longest = map(show_seconds, self.request_seconds)
+            jobs += f", asking for {shortest} to {longest}"
+        if self.time_limit_seconds is not None:
+            jobs += f" (the profile allows {show_seconds(self.time_limit_seconds)})"
+        return jobs
+
+
+def make_plan(
+    spec: StudySpec, profile: Profile, models: WalltimeModels, more_warnings: Sequence[str] = ()
+) -> Plan:
+    """Work out what a launch of `spec` on `profile` would do, with the timings of earlier studies.
 
     Raises:
-        StudyFileError: there is no such sampler, or it does not take its options.
+        StudyFileError: there is no such sampler or pruner, or no recipe fits the limit.
     """
     check_sampler(spec)
+    make_pruner(spec)
+    check_fits(spec, models)
     limits, slots = spec.limits, profile.slot_count()
     job_seconds = limits.trial + JOB_OVERHEAD_SECONDS
-    affordable = limits.trials
-    if limits.gpu_hours is not None:
-        affordable = min(affordable, math.floor(limits.gpu_hours * 3600 / job_seconds))
-    if limits.walltime is not None:
-        affordable = min(affordable, slots * math.floor(limits.walltime / job_seconds))
+    samples = draw_samples(spec, models)
+    predicted = [sample.predicted_seconds for sample in samples if sample.predicted_seconds is not None]
+    requests = [profile.granted_seconds(s.request_seconds) for s in samples if s.request_seconds is not None]
     gpu_hours = limits.trials * job_seconds / 3600
     rounds_seconds = math.ceil(limits.trials / slots) * job_seconds
     counts = [_count(parameter) for parameter in spec.space.values()]
+    affordable = _affordable(spec, slots, job_seconds)
     return Plan(
         name=spec.name,
         goal=spec.goal,
@@ -89,24 +114,51 @@ def make_plan(spec: StudySpec, profile: Profile) -> Plan:
         trial_limit_seconds=limits.trial,
         trials_wanted=limits.trials,
         trials_affordable=affordable,
+        trials_expected=_affordable(spec, slots, mean(predicted)) if predicted else None,
+        request_seconds=(min(requests), max(requests)) if requests else None,
+        time_limit_seconds=profile.time_limit,
         gpu_hours_at_most=min(gpu_hours, limits.gpu_hours or gpu_hours),
         walltime_seconds_at_most=min(rounds_seconds, limits.walltime or rounds_seconds),
-        samples=[recipe for recipe, _ in sample_recipes(spec, {}, SAMPLES)],
-        warnings=_warnings(spec, slots, affordable),
+        samples=[_shown(sample) for sample in samples[:SAMPLES]],
+        job_script=job_script(profile, spec.name),
+        warnings=[*_warnings(spec, profile, affordable, models), *more_warnings],
     )
 
 
-def _warnings(spec: StudySpec, slots: int, affordable: int) -> list[str]:
-    found = []
-    if "epochs" in spec.space and isinstance(spec.space["epochs"], Budgeted):
+def _affordable(spec: StudySpec, slots: int, trial_seconds: float) -> int:
+    """How many trials of that length the study's limits allow."""
+    limits, affordable = spec.limits, spec.limits.trials
+    if limits.gpu_hours is not None:
+        affordable = min(affordable, math.floor(limits.gpu_hours * 3600 / trial_seconds))
+    if limits.walltime is not None:
+        affordable = min(affordable, slots * math.floor(limits.walltime / trial_seconds))
+    return affordable
+
+
+def _shown(sample: Sample) -> dict[str, Any]:
+    seconds = {} if sample.predicted_seconds is None else {"seconds": round(sample.predicted_seconds, 1)}
+    return {**sample.recipe, **seconds}
+
+
+def _warnings(spec: StudySpec, profile: Profile, affordable: int, models: WalltimeModels) -> list[str]:
+    found, limits, slots = [], spec.limits, profile.slot_count()
+    if isinstance(spec.space.get("epochs"), Budgeted) and not models:
         found.append(
             f"nothing has been timed yet: the first proposals have at most {UNTIMED_EPOCHS} epochs, "
             "later ones as many as fit the trial limit (the samples show what the space allows)"
         )
-    if affordable < min(slots, spec.limits.trials):
+    if without := batch_sizes_without_an_epoch(spec, models):
+        sizes = ", ".join(f"{size:g}" for size in without)
+        found.append(f"no epoch fits {show_seconds(limits.trial)} with batch size {sizes}: never proposed")
+    if profile.time_limit is not None and profile.time_limit < limits.trial + JOB_OVERHEAD_SECONDS:
+        found.append(
+            f"a trial may take {show_seconds(limits.trial)}, a job here {show_seconds(profile.time_limit)}: "
+            "longer trials go on from their checkpoint in another job"
+        )
+    if affordable < min(slots, limits.trials):
         found.append(f"the budget covers {affordable} trial(s) at a time, fewer than the {slots} slots")
-    if spec.limits.trials < 20 and spec.sampler in ("auto", "gp", "tpe"):
-        found.append(f"the sampler learns little from {spec.limits.trials} trials: its first 10 are random")
+    if limits.trials < 20 and spec.sampler in ("auto", "gp", "tpe"):
+        found.append(f"the sampler learns little from {limits.trials} trials: its first 10 are random")
     return found
 
 

@@ -131,7 +131,8 @@ class JobEnd:
 
     state: JobState
     gpu_seconds: float
-    excused: bool = False  # cancelled, or never started on a trial: none of its trials loses an attempt
+    excused: bool = False  # cancelled, never started, or overran: none of its trials loses an attempt
+    overran: bool = False  # its time was over before its trial's
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobEnd:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sweep import files
 from sweep.board import Board
-from sweep.history import has_overrun, used_seconds
+from sweep.history import used_seconds
 from sweep.ledger import LEAST_SHARE, Room, room
 from sweep.records import (
     JOB_OVERHEAD_SECONDS,
@@ -109,9 +109,8 @@ class Refiller:
         """What the job of a trial's next attempt asks for."""
         trial = self.board.paths.trial(record.number)
         used = used_seconds(trial)
-        previous = None
-        if record.attempts and has_overrun(trial):
-            previous = self.board.jobs[self.job_name(record.number, record.attempts)].bundle.request_seconds
+        last = self.board.jobs.get(self.job_name(record.number, record.attempts))
+        previous = last.bundle.request_seconds if last and last.end and last.end.overran else None
         return self.board.launcher.granted_seconds(next_request(record, self.board.models, used, previous))
 
     def job_name(self, number: int, attempt: int) -> str:

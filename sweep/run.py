@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +19,10 @@ from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import Ending, Job, TrialRecord
 from sweep.spec import StudySpec, corners
-from sweep.timings import TimingsFile
+from sweep.timings import TimingsFile, timings_of
 from sweep.toml_files import NONE, Changes
 from sweep.trainables import OURS, config_class
+from sweep.walltime import WalltimeModels, fit_all
 from trainer.sources import absolute, data_root
 
 if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
@@ -152,6 +153,14 @@ def check_search(spec: StudySpec) -> None:
     make_pruner(spec)
     if spec.storage:
         open_storage(spec.storage, Path())
+
+
+def known_models(
+    spec: StudySpec, profile: Profile, runs: Path, history: Iterable[TrialRecord] = ()
+) -> WalltimeModels:
+    """What earlier runs in the folder, under the same profile, tell of the study's seconds."""
+    timings = TimingsFile(runs / TIMINGS, "", f"{profile.name} {spec.trainer}").recall()
+    return fit_all([*timings, *(timing for record in history for timing in timings_of(record))])
 
 
 def create_run(spec: StudySpec, profile: Profile, runs: Path) -> RunPaths:

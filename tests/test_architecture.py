@@ -49,6 +49,7 @@ LAYERS = {
         {"sweep.driver"},
         {"sweep.run", "sweep.surrogate"},
         {"sweep.simulation", "sweep.warm_start"},
+        {"sweep.forecast"},
         {"sweep.reporting"},
         {"sweep.api"},
         {"sweep"},
@@ -58,9 +59,9 @@ LAYERS = {
     ],
 }
 PARTS = {
-    "sweep.search": [{"proposals", "pruners", "storage"}, {"samplers", "views"}, {"__init__"}],
+    "sweep.search": [{"proposals", "pruners", "storage"}, {"forecast", "samplers", "views"}, {"__init__"}],
     "sweep.launchers": [{"local", "simulated"}, {"__init__"}],
-    "sweep.reporting": [{"figures", "tables"}, {"page"}, {"__init__"}],
+    "sweep.reporting": [{"figures", "predictions", "tables"}, {"page"}, {"__init__"}],
     "sweep.commands": [
         {"__init__", "options", "boards"},
         {"drive"},

@@ -14,12 +14,14 @@ from sweep.reporting.tables import Leaderboards
 ROWS = 10
 
 
-def print_boards(out: Console, boards: Leaderboards, target: float) -> None:
+def print_boards(out: Console, boards: Leaderboards, goal: str, target: float) -> None:
     """Top accuracy, top speed, then the best of those that are not ranked."""
     _print_table(
         out, f"Top accuracy (trials at {show_percent(target)} or more within the limit)", boards.top_accuracy
     )
     _print_table(out, "Top speed", boards.top_speed)
+    if goal == "both":
+        _print_table(out, "Front between accuracy and speed", boards.front)
     if len(boards.others):
         _print_table(out, "Not ranked", boards.others)
 

@@ -46,7 +46,7 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
         if waiting:
             out.print(f"{waiting} trial(s) wait for another attempt: sweep resume {paths.root.name}")
         report = write_report(open_run(paths))
-        print_boards(out, report.boards, board.spec.target)
+        print_boards(out, report.boards, board.spec.goal, board.spec.target)
         out.print(f"\nReport: {report.page}", soft_wrap=True)
     except KeyboardInterrupt:
         out.print(f"Detached; what was submitted goes on. Resume with: [bold]sweep resume {paths.root.name}[/]")

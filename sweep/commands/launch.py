@@ -18,7 +18,8 @@ def launch(
 ) -> None:
     """Start a study and drive it to its end. Ctrl-C detaches: the jobs go on, `sweep resume` does the rest."""
     from sweep.commands.drive import drive_and_report
-    from sweep.run import check_data, check_search, create_run, read_files, runs_folder
+    from sweep.run import check_data, check_search, create_run, known_models, read_files, runs_folder
+    from sweep.search.forecast import check_fits
     from sweep.toml_files import parse_changes
     from sweep.warm_start import gather, out_of_reach, save_history
 
@@ -26,6 +27,7 @@ def launch(
     with console().status("Looking at the data set (the first time, every image is decoded once) ..."):
         data = check_data(spec)
     check_search(spec)
+    check_fits(spec, known_models(spec, site, runs_folder(runs)))
     starts = gather(spec, warm or [], runs_folder(runs))
     paths = create_run(spec, site, runs_folder(runs))
     save_history(paths, starts)

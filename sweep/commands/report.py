@@ -17,6 +17,7 @@ def report(study: StudyName = None, as_json: AsJson = False, runs: RunsFolder = 
         boards = {
             "top_accuracy": written.boards.top_accuracy.to_dict("records"),
             "top_speed": written.boards.top_speed.to_dict("records"),
+            "front": written.boards.front.to_dict("records"),
             "others": written.boards.others.to_dict("records"),
         }
         print_json(
@@ -24,5 +25,5 @@ def report(study: StudyName = None, as_json: AsJson = False, runs: RunsFolder = 
         )
         return
     out = console()
-    print_boards(out, written.boards, run.spec.target)
+    print_boards(out, written.boards, run.spec.goal, run.spec.target)
     out.print(f"\nReport: {written.page}", soft_wrap=True)

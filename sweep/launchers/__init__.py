@@ -41,6 +41,13 @@ class Launcher(Protocol):
         """Ask the jobs to leave; they keep their checkpoints."""
 
 
+def job_script(profile: Profile, study: str) -> str:
+    """What the study's first job would run, as a shell script to look at."""
+    from sweep.launchers.local import local_script
+
+    return local_script(profile, study)
+
+
 def make_launcher(profile: Profile, paths: RunPaths) -> Launcher:
     """The launcher that the profile names."""
     from sweep.launchers.local import LocalLauncher

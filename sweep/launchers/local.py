@@ -11,6 +11,7 @@ from __future__ import annotations
 import fcntl
 import math
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -39,13 +40,13 @@ class LocalLauncher:
 
     def __init__(self, profile: Profile, paths: RunPaths) -> None:
         self.profile, self.paths = profile, paths
-        self.gpus = profile.gpu_ids()
         self.slots = profile.slot_count()
         self.capacity = self.slots + profile.standby_count()
         self.overdue: set[str] = set()  # jobs that outstayed their request
-        if profile.gpus != "auto" and profile.gpus > len(self.gpus):
+        visible = len(profile.gpu_ids())
+        if profile.gpus != "auto" and profile.gpus > visible:
             raise StudyFileError(
-                f"profile.gpus must not exceed the {len(self.gpus)} GPU(s) visible here; got {profile.gpus}"
+                f"profile.gpus must not exceed the {visible} GPU(s) visible here; got {profile.gpus}"
             )
 
     def granted_seconds(self, wanted_seconds: float) -> float:
@@ -57,7 +58,7 @@ class LocalLauncher:
         files = self.paths.job(bundle.name)
         submission = DelayedSubmission(run_bundle, str(self.paths.root.absolute()), bundle.name)
         submission.set_timeout(math.ceil(bundle.request_seconds / 60), max_num_timeout=0)
-        start_process(files, submission, self._environment())
+        start_process(files, submission, environment(self.profile))
 
     def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
         """RUNNING while somebody holds the job's lock; a job that outstays its request is made to leave."""
@@ -90,15 +91,29 @@ class LocalLauncher:
             _signal(files, signal.SIGTERM if late < KILL_SECONDS else signal.SIGKILL)
         return JobState.RUNNING
 
-    def _environment(self) -> dict[str, str]:
-        threads = str(self.profile.threads)
-        return {
-            "OMP_NUM_THREADS": threads,
-            "MKL_NUM_THREADS": threads,
-            SLOTS_VARIABLE: str(self.slots),
-            GPUS_VARIABLE: ",".join(self.gpus),
-            **self.profile.env,
-        }
+
+def environment(profile: Profile) -> dict[str, str]:
+    """What a job's process finds in its environment, beside this one's."""
+    threads = str(profile.threads)
+    return {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        SLOTS_VARIABLE: str(profile.slot_count()),
+        GPUS_VARIABLE: ",".join(profile.gpu_ids()),
+        **profile.env,
+    }
+
+
+def command(folder: Path) -> list[str]:
+    """What a job's process runs: submitit's worker side, on the pickle in the job's folder."""
+    return [sys.executable, "-u", "-m", "submitit.core._submit", str(folder.absolute())]
+
+
+def local_script(profile: Profile, study: str) -> str:
+    """The first job of a study as a shell script."""
+    exports = (f"export {name}={shlex.quote(value)}" for name, value in environment(profile).items())
+    folder = RunPaths(Path("runs") / study).job(f"{study}-00000-1").folder
+    return "\n".join([*exports, shlex.join(command(folder))])
 
 
 def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str, str]) -> None:
@@ -114,11 +129,10 @@ def start_process(files: JobPaths, submission: DelayedSubmission, env: dict[str,
     identity = {"SUBMITIT_EXECUTOR": "local", "SUBMITIT_LOCAL_JOB_ID": name}
     identity |= {"SUBMITIT_LOCAL_GLOBALID": "0", "SUBMITIT_LOCAL_LOCALID": "0", "SUBMITIT_LOCAL_NTASKS": "1"}
     outside = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
-    command = [sys.executable, "-u", "-m", "submitit.core._submit", str(files.folder.absolute())]
     with files.lock.open("w") as lock, paths.stdout.open("ab") as out, paths.stderr.open("ab") as err:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shell = subprocess.Popen(
-            ["/bin/sh", "-c", '"$@" &', "sh", *command],
+            ["/bin/sh", "-c", '"$@" &', "sh", *command(files.folder)],
             env={**outside, **identity, **env},
             stdin=subprocess.DEVNULL,
             stdout=out,

@@ -42,6 +42,18 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
                 hovertemplate="trial %{customdata[0]}: %{y:.2%} in %{x:.1f} s<br>%{customdata[1]}<extra></extra>",
             )
         )
+    front = measured[measured["on_front"].astype(bool)].sort_values("train_seconds") if len(measured) else measured
+    if len(front) > 1:
+        figure.add_trace(
+            go.Scatter(
+                x=front["train_seconds"],
+                y=front["accuracy"],
+                mode="lines",
+                name="front",
+                line={"color": "#999999", "width": 1, "shape": "hv"},
+                hoverinfo="skip",
+            )
+        )
     figure.add_hline(
         y=target,
         line={"dash": "dash", "color": "#666666", "width": 1},
@@ -67,5 +79,35 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
         legend={"orientation": "h", "y": 1.08},
         margin={"l": 70, "r": 30, "t": 40, "b": 60},
         height=480,
+    )
+    return figure
+
+
+def predicted_against_actual_figure(compared: pd.DataFrame) -> go.Figure:
+    """Predicted over actual wall seconds of the trials that trained all their epochs; on the line is perfect."""
+    both = pd.concat([compared["predicted_seconds"], compared["wall_seconds"]])
+    ends = [0.8 * float(both.min()), 1.25 * float(both.max())]
+    figure = go.Figure(
+        [
+            go.Scatter(x=ends, y=ends, mode="lines", line={"color": "#999999", "width": 1}, hoverinfo="skip"),
+            go.Scatter(
+                x=compared["wall_seconds"],
+                y=compared["predicted_seconds"],
+                mode="markers",
+                marker={"size": 9, "color": "#4c78a8", "opacity": 0.85},
+                customdata=compared[["trial"]],
+                hovertemplate="trial %{customdata[0]}: predicted %{y:.1f} s, took %{x:.1f} s<extra></extra>",
+            ),
+        ]
+    )
+    axis = {"type": "log", "tickvals": TICKS, "ticktext": [f"{tick:g}" for tick in TICKS]}
+    figure.update_layout(
+        template="plotly_white",
+        title="Walltime, predicted and actual",
+        xaxis={"title": "actual wall seconds", **axis},
+        yaxis={"title": "predicted wall seconds", **axis},
+        showlegend=False,
+        margin={"l": 70, "r": 30, "t": 50, "b": 60},
+        height=420,
     )
     return figure

@@ -11,7 +11,8 @@ from jinja2 import Environment, StrictUndefined, select_autoescape
 
 from sweep.durations import show_percent, show_seconds
 from sweep.records import TrialState
-from sweep.reporting.figures import accuracy_against_seconds
+from sweep.reporting.figures import accuracy_against_seconds, predicted_against_actual_figure
+from sweep.reporting.predictions import predicted_against_actual, prediction_quality
 from sweep.reporting.tables import Leaderboards
 from sweep.run import Run
 from sweep.summary import summarize
@@ -21,7 +22,12 @@ from sweep.view import best_text, budget_text, fastest_text
 def render_page(run: Run, trials: pd.DataFrame, boards: Leaderboards) -> str:
     """The whole report in one HTML file that needs no network: plotly is embedded."""
     figure = accuracy_against_seconds(trials, run.spec.target, run.spec.limits.trial)
-    plot = plotly.io.to_html(figure, include_plotlyjs=True, full_html=False, config={"displaylogo": False})
+    compared = predicted_against_actual(run.trials.values())
+    figures = [figure, *([predicted_against_actual_figure(compared)] if len(compared) else [])]
+    plot = "\n".join(
+        plotly.io.to_html(each, include_plotlyjs=each is figure, full_html=False, config={"displaylogo": False})
+        for each in figures
+    )
     environment = Environment(autoescape=select_autoescape(default=True), undefined=StrictUndefined)
     template = environment.from_string(
         files("sweep.reporting").joinpath("page.html.j2").read_text(encoding="utf-8")
@@ -49,12 +55,14 @@ def _titled(boards: Leaderboards) -> list[tuple[str, pd.DataFrame]]:
     return [
         ("Top accuracy", boards.top_accuracy),
         ("Top speed", boards.top_speed),
+        ("Front between accuracy and speed", boards.front),
         ("Not ranked", boards.others),
     ]
 
 
 def _facts(run: Run) -> list[tuple[str, str]]:
     summary = summarize(run.spec, run.trials, run.ledger, run.profile.slot_count())
+    quality = prediction_quality(run.trials.values(), run.jobs.values())
     states = ", ".join(f"{count} {TrialState(state).words}" for state, count in sorted(summary.states.items()))
     limit = show_seconds(run.spec.limits.trial)
     return [
@@ -63,6 +71,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Budget", budget_text(summary)),
         ("Best accuracy", best_text(summary)),
         (f"Fastest to {show_percent(run.spec.target)}", fastest_text(summary)),
+        *([("Walltime model", str(quality))] if quality else []),
         ("Measured on", "the validation split; seconds are training only, without loading and evaluation"),
     ]
 

@@ -27,6 +27,7 @@ TRIAL_COLUMNS = [
     "host",
     "recipe",
     "reason",
+    "on_front",
 ]
 
 
@@ -36,13 +37,27 @@ class Leaderboards:
 
     top_accuracy: pd.DataFrame  # columns of _board
     top_speed: pd.DataFrame
+    front: pd.DataFrame  # measured trials that no other beats in both, fastest first
     others: pd.DataFrame  # trial, accuracy, train_seconds, reason, recipe
 
 
 def trials_table(spec: StudySpec, trials: Iterable[TrialRecord]) -> pd.DataFrame:
     """One row per trial: TRIAL_COLUMNS, then a `recipe.<key>` column per key and `metrics.<name>` per metric."""
-    rows = [_row(spec, record) for record in trials]
+    records = list(trials)
+    front = pareto_front(records)
+    rows = [{**_row(spec, record), "on_front": record.number in front} for record in records]
     return pd.DataFrame(rows, columns=None if rows else TRIAL_COLUMNS)
+
+
+def pareto_front(records: Iterable[TrialRecord]) -> set[int]:
+    """The measured trials than which no other is both more accurate and as fast, or faster and as accurate."""
+    measured = [record for record in records if record.state.is_measured and record.accuracy is not None]
+    best, front = -1.0, set()
+    for record in sorted(measured, key=lambda record: (record.train_seconds, -(record.accuracy or 0.0))):
+        if (record.accuracy or 0.0) > best:
+            best = record.accuracy or 0.0
+            front.add(record.number)
+    return front
 
 
 def _row(spec: StudySpec, record: TrialRecord) -> dict[str, object]:
@@ -102,13 +117,14 @@ def leaderboards(trials: pd.DataFrame) -> Leaderboards:
     if trials.empty:
         empty = pd.DataFrame(columns=["Rank", "Trial", "Accuracy", "Speed (seconds)", "Recipe"])
         return Leaderboards(
-            empty, empty, pd.DataFrame(columns=["Trial", "Accuracy", "Seconds", "Reason", "Recipe"])
+            empty, empty, empty, pd.DataFrame(columns=["Trial", "Accuracy", "Seconds", "Reason", "Recipe"])
         )
     ranked = trials[trials["reached"]]
     others = trials[~trials["reached"]].sort_values("accuracy", ascending=False, na_position="last", kind="stable")
     return Leaderboards(
         _board(ranked.sort_values(["accuracy", "train_seconds", "trial"], ascending=[False, True, True])),
         _board(ranked.sort_values(["train_seconds", "accuracy", "trial"], ascending=[True, False, True])),
+        _board(trials[trials["on_front"]].sort_values(["train_seconds", "trial"])),
         others[["trial", "accuracy", "train_seconds", "reason", "recipe"]]
         .rename(columns={"train_seconds": "seconds"})
         .rename(columns=str.capitalize)

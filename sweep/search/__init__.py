@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -218,17 +217,3 @@ class Search:
             distributions=dict(self.distributions),
             user_attrs={"recipe": record.spec.recipe},
         )
-
-
-def sample_recipes(spec: StudySpec, models: WalltimeModels, count: int) -> list[tuple[Params, float | None]]:
-    """What proposals look like, without a storage: the searched keys of random recipes, and predicted seconds."""
-    study, space = optuna.create_study(), distributions(spec)
-    study.sampler = RandomSampler(seed=spec.seed)
-    found = []
-    for _ in range(count):
-        recipe = decode(spec, study.ask(space).params, models, spec.limits.trial, sys.maxsize)
-        if recipe is not None:
-            prediction = predict(models, recipe)
-            shown = {key: recipe[key] for key in spec.space if key in recipe}
-            found.append((shown, prediction[0] if prediction else None))
-    return found

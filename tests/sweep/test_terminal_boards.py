@@ -18,7 +18,7 @@ SPEC = study()
 def printed(*records: TrialRecord) -> str:
     out = io.StringIO()
     boards = leaderboards(trials_table(SPEC, records))
-    print_boards(Console(file=out, width=160, highlight=False), boards, SPEC.target)
+    print_boards(Console(file=out, width=160, highlight=False), boards, SPEC.goal, SPEC.target)
     return out.getvalue()
 
 

@@ -1,0 +1,69 @@
+"""How good the walltime model was: predicted against actual seconds. Pure: records in, facts out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import mean, median
+
+import numpy as np
+import pandas as pd
+
+from sweep.records import JOB_OVERHEAD_SECONDS, Job, JobState, TrialRecord, TrialState
+
+
+@dataclass(frozen=True)
+class PredictionQuality:
+    """Errors of the trials that trained all their epochs on the first attempt, and how requests fared."""
+
+    trials: int
+    median_error: float  # of |predicted - actual| / actual
+    high_error: float  # its 90th percentile
+    requests: int
+    sufficed: float  # share of the requests within which the trial came to its end
+    over_request: float  # mean of requested over used seconds, of those trials
+
+    def __str__(self) -> str:
+        return (
+            f"off by {self.median_error:.0%} (median), {self.high_error:.0%} (90th percentile) over {self.trials} "
+            f"trials; {self.sufficed:.0%} of {self.requests} requests sufficed, at {self.over_request:.2f} times the "
+            "seconds used"
+        )
+
+
+def predicted_against_actual(trials: Iterable[TrialRecord]) -> pd.DataFrame:
+    """Columns trial, predicted_seconds, wall_seconds, recipe: trials that can be compared."""
+    rows = [
+        (record.number, record.spec.predicted_seconds, record.outcome.wall_seconds)
+        for record in trials
+        if record.outcome is not None
+        and record.spec.predicted_seconds is not None
+        and record.state == TrialState.COMPLETED
+        and record.outcome.attempt == 1
+    ]
+    return pd.DataFrame(rows, columns=["trial", "predicted_seconds", "wall_seconds"])
+
+
+def prediction_quality(trials: Iterable[TrialRecord], jobs: Iterable[Job]) -> PredictionQuality | None:
+    """None until a trial has been predicted and trained to its end."""
+    records = {record.number: record for record in trials}
+    compared = predicted_against_actual(records.values())
+    if compared.empty:
+        return None
+    errors = (compared["predicted_seconds"] - compared["wall_seconds"]).abs() / compared["wall_seconds"]
+    ended = [job for job in jobs if job.end is not None and not (job.end.excused and not job.end.overran)]
+    asked = {job.bundle.trials[0][0]: job.bundle.request_seconds for job in ended}
+    ratios = [
+        (asked[number] - JOB_OVERHEAD_SECONDS) / seconds
+        for number, seconds in zip(compared["trial"], compared["wall_seconds"], strict=True)
+        if number in asked
+    ]
+    enough = [not (job.end and (job.end.overran or job.end.state == JobState.TIMEOUT)) for job in ended]
+    return PredictionQuality(
+        len(compared),
+        median(errors),
+        float(np.percentile(errors, 90)),
+        len(enough),
+        mean(enough),
+        mean(ratios) if ratios else 1.0,
+    )

@@ -1,0 +1,78 @@
+"""What a search would propose and how long it would take, before anything is launched."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import optuna
+from optuna.samplers import RandomSampler
+
+from sweep.errors import StudyFileError
+from sweep.records import JOB_OVERHEAD_SECONDS
+from sweep.search.proposals import Params, decode, distributions, predict
+from sweep.space import Budgeted, Ordinal
+from sweep.spec import StudySpec
+from sweep.timings import setting_of
+from sweep.walltime import WalltimeModel, WalltimeModels
+
+DRAWS = 300  # of random recipes
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A random recipe of the space, its fixed keys left out."""
+
+    recipe: Params
+    predicted_seconds: float | None  # of its whole trial; None while nothing was timed
+    request_seconds: float | None  # what its job would ask for
+
+
+def draw_samples(spec: StudySpec, models: WalltimeModels, count: int = DRAWS) -> list[Sample]:
+    """Random recipes of the space, those of which no epoch fits the limit left out."""
+    study, space = optuna.create_study(), distributions(spec)
+    study.sampler = RandomSampler(seed=spec.seed)
+    found = []
+    for _ in range(count):
+        recipe = decode(spec, study.ask(space).params, models, spec.limits.trial, sys.maxsize)
+        if recipe is not None:
+            seconds, enough = predict(models, recipe) or (None, None)
+            request = None if enough is None else min(enough, spec.limits.trial) + JOB_OVERHEAD_SECONDS
+            shown = {key: recipe[key] for key in spec.space if key in recipe}
+            found.append(Sample(shown, seconds, request))
+    return found
+
+
+def check_fits(spec: StudySpec, models: WalltimeModels) -> None:
+    """Refuse a study of which the timings so far say that no proposal fits its trial limit.
+
+    Raises:
+        StudyFileError: not even one epoch of any recipe fits.
+    """
+    if not isinstance(spec.space.get("epochs"), Budgeted) or draw_samples(spec, models):
+        return
+    known = _known(spec, models)
+    least = min(model.startup_seconds + model.epoch_seconds(size) * model.margin for model, size in known)
+    raise StudyFileError(
+        f"limits.trial = {spec.limits.trial:g} s fits no epoch of any recipe of the space: the quickest needs "
+        f"about {least:.3g} s by what was timed here before; raise limits.trial, or add larger batch sizes"
+    )
+
+
+def batch_sizes_without_an_epoch(spec: StudySpec, models: WalltimeModels) -> list[float]:
+    """The batch sizes of the space of which no epoch fits the limit, whatever the network."""
+    if not isinstance(spec.space.get("epochs"), Budgeted):
+        return []
+    fits: Mapping[float, list[bool]] = {size: [] for _, size in _known(spec, models)}
+    for model, size in _known(spec, models):
+        fits[size].append(model.fitting_epochs(size, spec.limits.trial) > 0)
+    return [size for size, found in fits.items() if not any(found)]
+
+
+def _known(spec: StudySpec, models: WalltimeModels) -> list[tuple[WalltimeModel, float]]:
+    """The models of the study's networks, each with every batch size of the space."""
+    parameter, fixed = spec.space.get("batch_size"), spec.fixed.get("batch_size")
+    sizes = parameter.ranks() if isinstance(parameter, Ordinal) else [fixed] if fixed else []
+    settings = {setting_of({**spec.fixed, **sample.recipe}) for sample in draw_samples(spec, {})}
+    return [(models[setting], float(size)) for setting in settings if setting in models for size in sizes]
