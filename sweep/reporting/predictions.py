@@ -26,8 +26,8 @@ class PredictionQuality:
     def __str__(self) -> str:
         return (
             f"off by {self.median_error:.0%} (median), {self.high_error:.0%} (90th percentile) over {self.trials} "
-            f"trials; {self.sufficed:.0%} of {self.requests} requests sufficed, at {self.over_request:.2f} times the "
-            "seconds used"
+            f"trials; {self.sufficed:.0%} of {self.requests} requests sufficed, "
+            f"at {self.over_request:.2f} times the seconds used"
         )
 
 

@@ -23,7 +23,7 @@ LIMIT = 60 - JOB_OVERHEAD_SECONDS  # a job of one minute
 
 def planned(slots: int = 2, space: dict[str, Any] = SPACE, **limits: Any) -> Plan:
     spec = study(space=space, limits={"trials": 30, "trial": LIMIT} | limits)
-    return make_plan(spec, here(slots=slots))
+    return make_plan(spec, here(slots=slots), {})
 
 
 def facts(plan: Plan) -> dict[str, str]:
@@ -142,7 +142,7 @@ def test_a_plan_warns_that_the_first_epochs_are_few_while_nothing_is_timed() -> 
 )
 def test_a_plan_warns_of_a_sampler_that_has_little_to_learn_from(trials: int, sampler: str, warns: bool) -> None:
     spec = study(sampler=sampler, limits={"trials": trials, "trial": 60})
-    assert warned(make_plan(spec, here()), f"learns little from {trials} trials") is warns
+    assert warned(make_plan(spec, here(), {}), f"learns little from {trials} trials") is warns
 
 
 def test_a_plan_warns_of_slots_that_the_budget_leaves_empty() -> None:

@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.trial import TrialState as Verdict
 from sweep_builders import ended, epoch, study, trial_spec
 
-from sweep.search import sample_recipes
+from sweep.search.forecast import draw_samples
 from sweep.search.proposals import (
     attributes,
     decode,
@@ -234,14 +234,14 @@ def test_the_sampler_is_the_one_that_is_named_or_fits_the_number_of_trials(
 
 
 def test_sample_recipes_show_the_searched_keys_in_the_order_of_the_study() -> None:
-    samples = [recipe for recipe, _ in sample_recipes(SPEC, {}, 4)]
+    samples = [sample.recipe for sample in draw_samples(SPEC, {}, 4)]
     assert [list(sample) for sample in samples] == [list(SPEC.space)] * 4
 
 
 def test_sample_recipes_show_what_the_space_allows_before_anything_was_timed() -> None:
-    assert max(sample["epochs"] for sample, _ in sample_recipes(SPEC, {}, 50)) > UNTIMED_EPOCHS
+    assert max(sample.recipe["epochs"] for sample in draw_samples(SPEC, {}, 50)) > UNTIMED_EPOCHS
 
 
 def test_sample_recipes_are_those_of_the_seed() -> None:
-    assert sample_recipes(SPEC, {}, 3) == sample_recipes(SPEC, {}, 3)
-    assert sample_recipes(SPEC, {}, 3) != sample_recipes(SPEC.model_copy(update={"seed": 1}), {}, 3)
+    assert draw_samples(SPEC, {}, 3) == draw_samples(SPEC, {}, 3)
+    assert draw_samples(SPEC, {}, 3) != draw_samples(SPEC.model_copy(update={"seed": 1}), {}, 3)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from sweep_builders import study
 
 from sweep.errors import StudyFileError
-from sweep.search import Search, sample_recipes
+from sweep.search import Search
+from sweep.search.forecast import draw_samples
 from sweep.search.proposals import Params
 from sweep.search.samplers import check_sampler
 
@@ -129,7 +130,7 @@ def test_a_recipe_to_start_with_outside_the_space_is_refused(start, message):
 
 
 def test_a_key_is_part_of_the_recipes_that_meet_its_condition_only():
-    recipes = [recipe for recipe, _ in sample_recipes(study(space=CONDITIONAL), {}, 30)]
+    recipes = [sample.recipe for sample in draw_samples(study(space=CONDITIONAL), {}, 30)]
 
     assert {recipe["x"] for recipe in recipes} == {"slow", "quick"}
     assert all(("wall" in recipe) == (recipe["x"] == "quick") for recipe in recipes)
