@@ -35,6 +35,7 @@ LAYERS = {
         {"trainer.explore", "trainer.measuring", "trainer.outputs"},
         {"trainer.training"},
         {"trainer.shell"},
+        {"trainer.commands"},
         {"trainer.__main__"},
     ],
     "sweep": [

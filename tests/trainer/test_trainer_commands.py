@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from trainer_helpers import files_below, make_imagefolder, make_mnist, outcome, refused, rows
 
-from trainer.__main__ import BUG, main
+from trainer.__main__ import main
+from trainer.commands import BUG
 from trainer.recipes import RECIPES
 from trainer.weights import RECIPE
 

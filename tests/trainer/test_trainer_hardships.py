@@ -14,8 +14,9 @@ from PIL import Image
 from trainer_helpers import ScriptedContext, SlowNet, flat, make_imagefolder, make_mnist, save_image
 
 from trainer import Ended, StopReason, TrainResult
-from trainer.__main__ import main, make_parser
+from trainer.__main__ import main
 from trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
+from trainer.commands import make_parser
 from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.errors import DataError, TrainerError

@@ -140,6 +140,21 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, capsys):
     assert epoch.startswith(f"epoch {epochs_before + 1:3d}/100000")
 
 
+@pytest.mark.parametrize("module", ["pydantic.version", "torch.torch_version", "trainer.steps"])
+def test_ctrl_c_while_it_starts_says_no_more_than_that(module):
+    command = [sys.executable, "-X", "importtime", *SHELL[1:]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        told = (line.split("|")[-1].strip() for line in process.stderr)
+        assert module in told  # and no further
+        process.send_signal(signal.SIGINT)
+        mistakes = [line for line in process.stderr if not line.startswith("import time:")]
+        said = process.stdout.read()
+
+    assert (process.returncode, said, mistakes) == (INTERRUPTED, "Interrupted.\n", [])
+
+
 # A run in this process
 
 
