@@ -149,6 +149,11 @@ def explore_command(argv: list[str], console: Console) -> int:
     return 0
 
 
+def option_of(key: str, words: list[str]) -> str:
+    """Where the command line gives a key of the recipe."""
+    return "DATASET" if key == "dataset" and words[0] == "explore" else "--" + key.replace("_", "-")
+
+
 def run_command(words: list[str]) -> int:
     """Run the command; 0 when it came to an end, 1 for the user's mistakes, 3 for bugs, with a log.
 
@@ -163,10 +168,15 @@ def run_command(words: list[str]) -> int:
         return train_command(words, console)
     except ValidationError as error:
         for mistake in error.errors():
-            option = "--" + str(mistake["loc"][0]).replace("_", "-") if mistake["loc"] else "recipe"
-            print(f"error: {option}: {mistake['msg']}; got {mistake['input']!r}", file=sys.stderr)
-    except (TrainerError, OSError) as error:
+            said = mistake["msg"].removeprefix("Value error, ")
+            if mistake["loc"]:  # else it is about several keys, and names them
+                said = f"{option_of(str(mistake['loc'][0]), words)}: {said}; got {mistake['input']!r}"
+            print(f"error: {said}", file=sys.stderr)
+    except TrainerError as error:
         print(f"error: {error}", file=sys.stderr)
+    except OSError as error:
+        named = error.filename is not None and error.strerror is not None
+        print(f"error: {f'{error.filename}: {error.strerror}' if named else error}", file=sys.stderr)
     except Exception:  # noqa: BLE001  # a bug, or a network of the user's own that fails in the middle
         with tempfile.NamedTemporaryFile("w", prefix="trainer-bug-", suffix=".log", delete=False) as log:
             log.write(f"{' '.join(words)}\n{traceback.format_exc()}")

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainer import figures
-from trainer.config import TrainConfig
 from trainer.context import EpochReport
 from trainer.data import Split, TrainingData, load_data
 from trainer.devices import Autocast, choose_device, make_autocast
@@ -21,7 +20,7 @@ from trainer.errors import ConfigError
 from trainer.evaluation import Evaluation, evaluate, evaluating
 from trainer.losses import make_loss
 from trainer.network import make_network
-from trainer.weights import RECIPE, WEIGHTS, find_weights, read_weights, take_over
+from trainer.weights import WEIGHTS, find_weights, read_recipe, read_weights, take_over
 
 PROGRESS = "progress.jsonl"
 SHOWN = 40  # images of a last batch, at most
@@ -47,10 +46,7 @@ def retest(folder: Path, split: str = "", device: str = "auto", data_dir: str = 
         ConfigError: the folder holds no finished run, its weights are of other classes, or the split is empty.
         DataError: the data set cannot be used.
     """
-    try:
-        config = TrainConfig.model_validate_json((folder / RECIPE).read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(f"{folder} holds no {RECIPE}; give the folder of a run that came to its end") from error
+    config = read_recipe(folder)
     weights = find_weights(str(folder / WEIGHTS))
     split = split or ("test" if config.test or config.validation_fraction == 0 else "validation")
     changes = {"weights": "", "freeze": "", "test": split == "test", "device": device}

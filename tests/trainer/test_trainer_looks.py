@@ -94,6 +94,17 @@ def test_a_recipe_changed_by_hand_into_an_impossible_one_is_the_users_mistake(ru
     assert "epochs: Input should be greater than or equal to 1" in mistakes
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b"{'epochs': 1}"])
+def test_a_file_that_is_no_recipe_is_named(tmp_path, capsys, content):
+    (tmp_path / RECIPE).write_bytes(content)
+
+    status, lines, mistakes = outcome(capsys, "test", str(tmp_path))
+
+    assert (status, lines) == (1, [])
+    assert mistakes.startswith(f"error: {tmp_path / RECIPE} is no recipe (")
+    assert mistakes.count("\n") == 1
+
+
 def test_a_split_that_does_not_exist_is_refused(tmp_path, capsys):
     assert "invalid choice: 'train'" in refused(capsys, "test", str(tmp_path), "--split", "train")
 
@@ -149,7 +160,7 @@ def test_exploring_brings_images_of_several_sizes_to_one(tmp_path, capsys):
     [
         (["mnist"], "error: data set 'mnist' is not in "),
         (["imagefolder:nowhere"], "nowhere/train does not exist"),
-        (["imagenet"], "error: --dataset: String should match pattern"),
+        (["nope"], "error: DATASET: must be one of digits, cifar10, mnist, imagefolder:PATH; got 'nope'"),
         (
             ["digits", "--image-size", "0"],
             "error: --image-size: Input should be greater than or equal to 1; got 0",

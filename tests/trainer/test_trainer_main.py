@@ -217,6 +217,12 @@ def test_a_finished_run_is_only_judged_again(tmp_path, capsys):
         (["--batch-size", "5000"], "error: batch_size must not exceed the 1,295 training images"),
         (["--dataset", "mnist"], "error: data set 'mnist' is not in "),
         (["--dataset", "imagefolder:nowhere"], "nowhere/train does not exist"),
+        (
+            ["--dataset", "nope"],
+            "error: --dataset: must be one of digits, cifar10, mnist, imagefolder:PATH; got 'nope'\n",
+        ),
+        (["--model", "lenet5"], "lenet, bn_cnn, mlp, mnist_cnn, resnet18, module:Class; got 'lenet5'\n"),
+        (["--image-size", "8"], "error: image_size is for image folders; got dataset digits\n"),
         (["--seed", "-1"], "error: --seed: Input should be greater than or equal to 0; got '-1'"),
     ],
 )
