@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 import sys
 import tempfile
 import time
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from trainer.config import TrainConfig
 from trainer.context import Ended, TrainResult
-from trainer.errors import TrainerError
+from trainer.errors import ConfigError, TrainerError
 from trainer.recipes import RECIPES
 
 BUG = 3
@@ -28,6 +29,14 @@ def share(text: str) -> float:
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"an accuracy is above 0 and at most 1; got {text}")
     return value
+
+
+def seconds(text: str) -> float:
+    """A walltime: a number of seconds, or with a unit."""
+    found = re.fullmatch(r"(\d+\.?\d*|inf) *(s|m|min|h|d|)", text.lower())
+    if found is None:
+        raise argparse.ArgumentTypeError(f"a walltime is a number of seconds, or such as 90s or 1h; got {text}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}[found[2]]
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -53,7 +62,7 @@ def make_parser() -> argparse.ArgumentParser:
             recipe.add_argument(option, dest=name, metavar="X", help=text)
     run = parser.add_argument_group("run")
     run.add_argument("--target", type=share, default=0.6, help="accuracy to reach (default 0.6)")
-    run.add_argument("--limit", type=float, default=3600.0, help="walltime in seconds (default 3600)")
+    run.add_argument("--limit", type=seconds, default=3600.0, help="walltime, such as 90s or 1h (default 1h)")
     run.add_argument("--stop-at-target", action="store_true", help="end at the first epoch that reaches it")
     run.add_argument(
         "--folder", type=Path, help="keep checkpoints, weights and pictures here; go on from those there"
@@ -67,26 +76,39 @@ def train_command(argv: list[str], console: Console) -> int:
     preset = RECIPES[arguments["recipe"]].keys if arguments["recipe"] else {}
     given = {name: arguments[name] for name in TrainConfig.model_fields if arguments[name] is not None}
     config = TrainConfig.model_validate({**preset, **given})
+    kept: Path | None = arguments["folder"]
+    if kept is not None:
+        make_folder(kept)
+    elif config.tensorboard:
+        raise ConfigError("--tensorboard writes into the run's folder; add --folder DIR")
+    going_on = "" if kept is None else f"; the same command goes on from {kept}"
     with tempfile.TemporaryDirectory() as scratch:
-        folder = arguments["folder"] or Path(scratch)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = kept or Path(scratch)
         result = run(config, arguments, folder, console)
         if result.ended == Ended.INTERRUPTED:
-            where = f"; the same command goes on from {folder}" if arguments["folder"] else ""
-            raise KeyboardInterrupt(f"Interrupted{where}.")
-        if result.ended in (Ended.DIVERGED, Ended.OUT_OF_MEMORY):
-            console.print(f"{result.ended}: {result.detail}")
-        elif config.test or config.validation_fraction > 0:
-            show_test(folder, config, console, pictures=arguments["folder"] is not None)
-    from trainer.shell import verdict
+            raise KeyboardInterrupt(f"Interrupted{going_on}.")
+        from trainer.shell import ending, verdict
 
+        if text := ending(result, config.epochs, going_on):
+            console.print(text)
+        if result.ended in (Ended.COMPLETED, Ended.TARGET, Ended.DEADLINE):
+            show_left(folder, result, config, console, keeps=kept is not None)
     console.print(verdict(result, arguments["target"], arguments["limit"]))
     return 0
+
+
+def make_folder(folder: Path) -> None:
+    """Raise ConfigError if the folder is neither there nor can be made."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--folder {folder} cannot be made ({error.strerror}); choose another") from error
 
 
 def run(config: TrainConfig, arguments: dict[str, object], folder: Path, console: Console) -> TrainResult:
     """Train with a progress bar on a terminal, plain lines on a pipe."""
     deadline = time.monotonic() + float(str(arguments["limit"]))
+    from trainer.outputs import tested_as_before
     from trainer.shell import ShellContext
     from trainer.training import train  # after the arguments are known to be good: torch takes seconds
 
@@ -98,19 +120,25 @@ def run(config: TrainConfig, arguments: dict[str, object], folder: Path, console
             stop_at=float(str(arguments["target"])) if arguments["stop_at_target"] else None,
             bar=bar,
         )
-        return train(config, context)
+        says_whether_to_test = arguments["test"] is not None
+        result = train(config if says_whether_to_test else tested_as_before(config, folder), context)
+    if result.ended == Ended.COMPLETED and context.epochs_told == 0:
+        console.print(f"The run in {folder} was complete: its {result.epochs} epoch(s) are kept as they are.")
+    return result
 
 
-def show_test(folder: Path, config: TrainConfig, console: Console, *, pictures: bool) -> None:
-    """Weights loaded into a new network and tested, class by class."""
+def show_left(folder: Path, result: TrainResult, config: TrainConfig, console: Console, *, keeps: bool) -> None:
+    """Weights loaded into a new network and tested, class by class, if an epoch was finished and measured."""
     from trainer.outputs import retest, save_pictures
     from trainer.shell import show_classes
 
-    tested = retest(folder, device=config.device, data_dir=config.data_dir)
-    show_classes(console, tested)
-    if pictures:
-        names = save_pictures(folder, tested)
-        console.print(f"In {folder}: weights.pt, recipe.json, {', '.join(names)}")
+    names = ["weights.pt", "recipe.json"]
+    if result.epochs > 0 and (result.accuracy, result.test_accuracy) != (None, None):
+        tested = retest(folder, device=config.device, data_dir=config.data_dir)
+        show_classes(console, tested)
+        names += save_pictures(folder, tested) if keeps else []
+    if keeps:
+        console.print(f"In {folder}: {', '.join(names)}")
 
 
 def test_command(argv: list[str], console: Console) -> int:

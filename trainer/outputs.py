@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from trainer import figures
+from trainer.config import TrainConfig
 from trainer.context import EpochReport
 from trainer.data import Split, TrainingData, load_data
 from trainer.devices import Autocast, choose_device, make_autocast
@@ -72,6 +73,14 @@ def retest(folder: Path, split: str = "", device: str = "auto", data_dir: str = 
         _guesses(model, data, part, last, autocast),
         _first_kernels(model),
     )
+
+
+def tested_as_before(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The recipe, with the test set measured if the run that ended in `folder` measured it."""
+    try:
+        return config.model_copy(update={"test": config.test or read_recipe(folder).test})
+    except ConfigError:  # no run ended there
+        return config
 
 
 @torch.inference_mode()

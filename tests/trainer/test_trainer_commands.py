@@ -63,8 +63,8 @@ def test_a_key_of_a_named_recipe_may_be_switched_off(mnist, capsys):
     status, lines, _ = outcome(capsys, *options)
 
     assert status == 0
-    assert not any(" test " in line for line in lines)
-    assert lines[-1] == "No verdict: no accuracy was measured (completed)."
+    assert not any(" test " in line for line in lines[:-1])
+    assert lines[-1].startswith("No verdict: no images were held out")
 
 
 def test_a_named_recipe_may_be_trained_on_other_data(pets, capsys):

@@ -124,6 +124,7 @@ def test_exploring_shows_sizes_balance_and_channels_and_draws_them(tmp_path, cap
 
     assert (status, mistakes) == (0, "")
     assert "8 training and 2 test images of 3 x 20 x 24 (channels x height x width), 2 classes" in lines[0]
+    assert all("trained on as (value - 0.5) / 0.5 (fixed constants)" in line for line in lines[1:4])
     assert [line[:10] for line in lines[1:4]] == ["channel 0:", "channel 1:", "channel 2:"]
     assert rows(lines) == [["cat", "6", "1", "75.0%"], ["dog", "2", "1", "25.0%"]]
     pictures = tmp_path / "explore-pets"
