@@ -18,7 +18,14 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     # From the bottom up; a module imports modules of lower layers only.
     "trainer": [
-        {"trainer.checkpoint", "trainer.config", "trainer.context", "trainer.errors", "trainer.recipes"},
+        {
+            "trainer.checkpoint",
+            "trainer.config",
+            "trainer.context",
+            "trainer.errors",
+            "trainer.own_code",
+            "trainer.recipes",
+        },
         {
             "trainer",
             "trainer.models",
