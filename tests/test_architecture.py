@@ -37,7 +37,7 @@ LAYERS = {
         {"trainer.averaging", "trainer.devices", "trainer.figures", "trainer.scalars", "trainer.watch"},
         {"trainer.cache", "trainer.optim", "trainer.weights"},
         {"trainer.data", "trainer.steps"},
-        {"trainer.augment", "trainer.evaluation", "trainer.network"},
+        {"trainer.augment", "trainer.evaluation", "trainer.identity", "trainer.network"},
         {"trainer.calibration"},
         {"trainer.explore", "trainer.measuring", "trainer.outputs"},
         {"trainer.training"},

@@ -101,7 +101,7 @@ def test_a_data_set_that_changed_between_attempts_is_the_users_mistake(tmp_path)
         for number in range(10):
             save_image(root / part / "ferret" / f"{number}.png", flat(number))
 
-    with pytest.raises(TrainerError):
+    with pytest.raises(TrainerError, match=r"another recipe \(other images\)"):
         train(config, QuietContext(run))
 
 
