@@ -18,7 +18,14 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     # From the bottom up; a module imports modules of lower layers only.
     "trainer": [
-        {"trainer.checkpoint", "trainer.config", "trainer.context", "trainer.errors", "trainer.recipes"},
+        {
+            "trainer.checkpoint",
+            "trainer.config",
+            "trainer.context",
+            "trainer.errors",
+            "trainer.own_code",
+            "trainer.recipes",
+        },
         {
             "trainer",
             "trainer.models",
@@ -30,11 +37,12 @@ LAYERS = {
         {"trainer.averaging", "trainer.devices", "trainer.figures", "trainer.scalars", "trainer.watch"},
         {"trainer.cache", "trainer.optim", "trainer.weights"},
         {"trainer.data", "trainer.steps"},
-        {"trainer.augment", "trainer.evaluation", "trainer.network"},
+        {"trainer.augment", "trainer.evaluation", "trainer.identity", "trainer.network"},
         {"trainer.calibration"},
         {"trainer.explore", "trainer.measuring", "trainer.outputs"},
         {"trainer.training"},
         {"trainer.shell"},
+        {"trainer.commands"},
         {"trainer.__main__"},
     ],
     "sweep": [

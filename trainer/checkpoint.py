@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import zipfile
 from io import BytesIO
@@ -12,6 +13,7 @@ import torch
 
 NAME, PREVIOUS = "checkpoint.pt", "checkpoint.previous.pt"
 SCRATCH = f"{NAME}.tmp"
+LOG = logging.getLogger(__name__)
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
@@ -31,22 +33,33 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any] | None:
-    """The newest undamaged checkpoint of the folder, with tensors on the CPU, or None.
+    """The newest undamaged checkpoint of the folder, with tensors on the CPU, or None; damage is logged.
 
     Raises:
         OSError: a checkpoint is there and cannot be read; starting over would overwrite it.
     """
+    damaged: list[Path] = []
     for name in (SCRATCH, NAME, PREVIOUS):  # a save that died between its renames left a whole SCRATCH, the newest
         try:
-            data = (folder / name).read_bytes()
+            state = _undamaged((folder / name).read_bytes())
         except FileNotFoundError:
             continue
-        try:
-            with zipfile.ZipFile(BytesIO(data)) as archive:
-                if archive.testzip() is not None:  # torch does not look at the checksums
-                    continue
-            state: dict[str, Any] = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        if state is not None:
+            if damaged:
+                LOG.warning("%s is damaged; going on from the one before", damaged[0])
             return state
-        except Exception:  # noqa: BLE001  # damaged bytes raise nearly anything
-            continue
+        damaged += [folder / name] if name != SCRATCH else []  # a save that died left half of it
+    if damaged:
+        LOG.warning("%s is damaged; starting again", damaged[0])
     return None
+
+
+def _undamaged(data: bytes) -> dict[str, Any] | None:
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            if archive.testzip() is not None:  # torch does not look at the checksums
+                return None
+        state: dict[str, Any] = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
+        return state
+    except Exception:  # noqa: BLE001  # damaged bytes raise nearly anything
+        return None

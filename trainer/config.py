@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 OptimizerName = Literal["sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adadelta", "muon"]
 ScheduleName = Literal["constant", "step", "cosine", "linear", "one_cycle"]
@@ -15,14 +16,28 @@ DeviceName = Literal["auto", "cpu", "cuda", "mps"]
 MODELS = ("convnet", "lenet", "bn_cnn", "mlp", "mnist_cnn", "resnet18")
 
 
+def _one_of(names: tuple[str, ...], own: str, pattern: str) -> AfterValidator:
+    """Accept one of `names`, or the user's `own` as the pattern has it."""
+
+    def check(value: str) -> str:
+        if value not in names and not re.fullmatch(pattern, value):
+            raise ValueError(f"must be one of {', '.join(names)}, {own}")
+        return value
+
+    return AfterValidator(check)
+
+
+DatasetName = Annotated[str, _one_of(("digits", "cifar10", "mnist"), "imagefolder:PATH", r"imagefolder:.+")]
+ModelName = Annotated[str, _one_of(MODELS, "module:Class", r"[\w.]+:\w+")]
+
+
 class TrainConfig(BaseModel):
     """A training recipe. Frozen; every mistake is reported at once (`pydantic.ValidationError`)."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    dataset: str = Field(
+    dataset: DatasetName = Field(
         "digits",
-        pattern=r"^(digits|cifar10|mnist|imagefolder:.+)$",
         description="digits, cifar10, mnist, or imagefolder:PATH with train/ and test/ folders of classes",
     )
     data_dir: str = Field("", description="where cifar10 and mnist lie; empty: $SWEEP_DATA_DIR, else ./data")
@@ -32,10 +47,8 @@ class TrainConfig(BaseModel):
     normalization: Literal["dataset", "imagenet"] = Field(
         "dataset", description="channel means and deviations: the data set's, or ImageNet's for its weights"
     )
-    model: str = Field(
-        "convnet",
-        pattern=rf"^({'|'.join(MODELS)}|[\w.]+:\w+)$",
-        description=f"the network: {', '.join(MODELS)}, or your own as module:Class",
+    model: ModelName = Field(
+        "convnet", description=f"the network: {', '.join(MODELS)}, or your own as module:Class"
     )
     weights: str = Field(
         "", description="start from: a file of weights, or `pretrained` (resnet18); empty: random ones"

@@ -103,13 +103,14 @@ def load_data(config: TrainConfig, device: torch.device) -> TrainingData:
 
     Raises:
         DataError: the data set is missing or unreadable, or a class is too small to split.
-        ConfigError: the batch is larger than the training split.
+        ConfigError: the batch is larger than the training split, or the augmentation than an image.
     """
     info, arrays = open_cached(config.dataset, config.data_dir, config.image_size)
     train, validation = split_indices(
         arrays["train_labels"], config.validation_fraction, config.split_seed, info.classes
     )
     check_batch_size(config.batch_size, len(train))
+    check_augmentation(config, *info.image_shape[1:])
     images, labels = (torch.from_numpy(arrays[f"train_{kind}"]).to(device) for kind in ("images", "labels"))
     test = np.arange(info.test_count if config.test or config.test_epochs else 0)
     test_images, test_labels = (
@@ -162,3 +163,10 @@ def check_batch_size(batch_size: int, train_count: int) -> None:
             f"batch_size must not exceed the {train_count:,} training images "
             f"(what the validation split leaves); got {batch_size:,}"
         )
+
+
+def check_augmentation(config: TrainConfig, height: int, width: int) -> None:
+    """Raise ConfigError if images would be shifted out of sight or blanked."""
+    for key, pixels in (("crop", config.crop), ("cutout", config.cutout)):
+        if pixels >= min(height, width):
+            raise ConfigError(f"{key} must be less than the side of the images, {height} x {width}; got {pixels}")

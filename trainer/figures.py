@@ -34,7 +34,8 @@ def overall_results(confusion: NDArray[np.int64], classes: Sequence[str], split:
     figure.suptitle(f"{overall:.2%} of {confusion.sum():,} {split} images recognised", fontsize=14)
     for axes, (title, meaning, shares) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
         bars = axes.barh(range(len(classes)), shares, color=[BLUE if s >= overall else ORANGE for s in shares])
-        axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=3, fontsize=9)
+        background = {"facecolor": "white", "edgecolor": "none", "pad": 1}  # hides the line behind a number
+        axes.bar_label(bars, [f"{share:.0%}" for share in shares], padding=3, fontsize=9, bbox=background)
         axes.axvline(overall, color=GREY, linestyle="--", linewidth=1)
         axes.set_title(title)
         axes.set_xlabel(f"{meaning}   (dashed: overall)")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import UninitializedParameter
 
 from trainer.errors import ConfigError
+from trainer.own_code import described
 
 Shape = tuple[int, int, int]  # channels, height, width
 
@@ -160,9 +161,10 @@ def make_model(name: str, image: Shape, classes: int, smallest_batch: int = 2) -
             trial = model if is_lazy else copy.deepcopy(model)  # a lazy layer gets its shape from its first images
             logits = trial.train()(torch.zeros(smallest_batch, *image))
         except Exception as error:  # the network may be the user's code
+            if not any(word in str(error) for word in ("shape", "size", "dimension", "channels")):
+                raise ConfigError(f"model {name} fails at its first images: {described(error)}") from error
             raise ConfigError(
-                f"model {name} cannot take a batch of {smallest_batch} image(s) of {size}: "
-                f"{type(error).__name__}: {error}; "
+                f"model {name} cannot take a batch of {smallest_batch} image(s) of {size}: {described(error)}; "
                 "choose another model, image size or batch_size (the last batch of an epoch counts too)"
             ) from error
     shape = tuple(getattr(logits, "shape", ()))
@@ -187,7 +189,7 @@ def _your_own(name: str, image: Shape, classes: int) -> nn.Module:
     except (Exception, SystemExit) as error:  # the user's code may raise anything
         raise ConfigError(
             f"model must be a name or an importable module:Class, whose constructor takes any of "
-            f"{', '.join(known)} by name; got {name!r} ({type(error).__name__}: {error})"
+            f"{', '.join(known)} by name; got {name!r}: {described(error)}"
         ) from error
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model {name!r} must make a torch.nn.Module; got {type(model).__name__}")

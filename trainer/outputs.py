@@ -21,7 +21,7 @@ from trainer.errors import ConfigError
 from trainer.evaluation import Evaluation, evaluate, evaluating
 from trainer.losses import make_loss
 from trainer.network import make_network
-from trainer.weights import RECIPE, WEIGHTS, find_weights, read_weights, take_over
+from trainer.weights import WEIGHTS, find_weights, read_recipe, read_weights, take_over
 
 PROGRESS = "progress.jsonl"
 SHOWN = 40  # images of a last batch, at most
@@ -47,10 +47,7 @@ def retest(folder: Path, split: str = "", device: str = "auto", data_dir: str = 
         ConfigError: the folder holds no finished run, its weights are of other classes, or the split is empty.
         DataError: the data set cannot be used.
     """
-    try:
-        config = TrainConfig.model_validate_json((folder / RECIPE).read_text())
-    except FileNotFoundError as error:
-        raise ConfigError(f"{folder} holds no {RECIPE}; give the folder of a run that came to its end") from error
+    config = read_recipe(folder)
     weights = find_weights(str(folder / WEIGHTS))
     split = split or ("test" if config.test or config.validation_fraction == 0 else "validation")
     changes = {"weights": "", "freeze": "", "test": split == "test", "device": device}
@@ -76,6 +73,14 @@ def retest(folder: Path, split: str = "", device: str = "auto", data_dir: str = 
         _guesses(model, data, part, last, autocast),
         _first_kernels(model),
     )
+
+
+def tested_as_before(config: TrainConfig, folder: Path) -> TrainConfig:
+    """The recipe, with the test set measured if the run that ended in `folder` measured it."""
+    try:
+        return config.model_copy(update={"test": config.test or read_recipe(folder).test})
+    except ConfigError:  # no run ended there
+        return config
 
 
 @torch.inference_mode()

@@ -28,6 +28,7 @@ class ShellContext:
     bar: Progress
     wants_calibration: bool = False
     interrupted: bool = field(default=False, init=False)
+    epochs_told: int = field(default=0, init=False)  # of this attempt
 
     def __post_init__(self) -> None:
         self.task = self.bar.add_task("starting", total=None)
@@ -40,6 +41,7 @@ class ShellContext:
         return None
 
     def report(self, epoch: EpochReport) -> StopReason | None:
+        self.epochs_told += 1
         text = f"loss {epoch.train_loss:.3f}"
         for split, accuracy in (("validation", epoch.validation_accuracy), ("test", epoch.test_accuracy)):
             text += "" if accuracy is None else f"  {split} {accuracy:.2%}"
@@ -58,10 +60,22 @@ class ShellContext:
         return StopReason.INTERRUPTED if self.interrupted else None
 
 
+def ending(result: TrainResult, epochs: int, going_on: str) -> str:
+    """What cut a run of so many `epochs` short, empty if nothing did; `going_on` says how to go on with it."""
+    if result.ended == Ended.DEADLINE:
+        return f"Stopped by --limit after {result.epochs} of {epochs} epochs{going_on}."
+    mend = {Ended.DIVERGED: "try a lower lr", Ended.OUT_OF_MEMORY: "try a smaller one"}.get(result.ended)
+    return f"{result.ended}: {result.detail}; {mend}" if mend else ""
+
+
 def verdict(result: TrainResult, target: float, limit_seconds: float) -> str:
     """Success or try again, in one sentence. The test accuracy counts where it was measured."""
     measured = [(result.test_accuracy, "test"), (result.accuracy, "validation")]
     accuracy, split = next(((value, name) for value, name in measured if value is not None), (None, ""))
+    if result.ended == Ended.DEADLINE and result.epochs == 0:
+        return "No verdict: no epoch was finished; give it more time."
+    if accuracy is None and result.ended == Ended.COMPLETED:
+        return "No verdict: no images were held out to validate with; add --test to measure the test set."
     if accuracy is None:
         return f"No verdict: no accuracy was measured ({result.ended})."
     facts = f"{accuracy:.2%} {split} accuracy in {result.train_seconds:.1f} s of training"
@@ -97,7 +111,7 @@ def show_data(console: Console, found: Exploration) -> None:
         f"(channels x height x width), {len(info.classes)} classes, 8 bits a value"
     )
     for channel, (mean, std) in enumerate(zip(found.mean, found.std, strict=True)):
-        used = f"normalised with {info.mean[channel]:g} and {info.std[channel]:g}"
+        used = f"trained on as (value - {info.mean[channel]:g}) / {info.std[channel]:g} (fixed constants)"
         console.print(f"channel {channel}: mean {mean:.4f}, std {std:.4f} of values in [0, 1]; {used}")
     table = Table()
     for heading in ("Class", "Training", "Test", "Share of training"):

@@ -154,8 +154,7 @@ def _list_classes(root: Path, part: str) -> dict[str, list[str]]:
     folder = root / part
     if not folder.is_dir():
         raise DataError(
-            f"{folder} does not exist; an image folder has {root.name}/train/<class>/<image> "
-            f"and {root.name}/test/<class>/<image>"
+            f"{folder} does not exist; an image folder holds train/<class>/<image> and test/<class>/<image>"
         )
     listing = {
         entry.name: sorted(file.name for file in os.scandir(entry.path) if not file.name.startswith("."))

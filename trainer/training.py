@@ -18,6 +18,7 @@ from trainer.data import TrainingData, load_data
 from trainer.devices import Pace, choose_device, device_name, is_out_of_memory, make_autocast, synchronize
 from trainer.errors import ConfigError
 from trainer.evaluation import Evaluation
+from trainer.identity import differences, identity
 from trainer.losses import make_loss
 from trainer.measuring import Measuring
 from trainer.network import make_network
@@ -27,9 +28,6 @@ from trainer.schedules import learning_rate
 from trainer.steps import Learner, RecordedStep, can_record
 from trainer.watch import Watch
 from trainer.weights import save_weights
-
-# What may differ between two attempts of one recipe.
-NO_RECIPE = {"data_dir", "device", "test", "test_epochs", "loss_steps", "cuda_graphs", "tensorboard"}
 
 
 def train(config: TrainConfig, context: RunContext) -> TrainResult:
@@ -204,7 +202,7 @@ class TrainingRun:
             return
         self.progress.wall_seconds = self.wall_seconds()
         state: dict[str, Any] = {
-            "recipe": self.recipe(),
+            "recipe": identity(self.config, self.data),
             "progress": asdict(self.progress),
             "learner": self.learner.state_dict(),
             "rng": torch.get_rng_state(),
@@ -222,9 +220,11 @@ class TrainingRun:
         state = None if folder is None else load_checkpoint(folder)
         if state is None:
             return
-        if state["recipe"] != self.recipe():
+        ours = identity(self.config, self.data)
+        if state["recipe"] != ours:
+            differing = differences(state["recipe"], ours)
             raise ConfigError(
-                f"the checkpoint in {folder} belongs to another recipe or other images; use another folder"
+                f"the checkpoint in {folder} belongs to another recipe ({differing}); use another folder"
             )
         self.learner.load_state_dict(state["learner"])
         self.progress = Progress(**state["progress"])
@@ -232,8 +232,3 @@ class TrainingRun:
         torch.set_rng_state(state["rng"])
         if state["device_rng"] is not None and self.device.type == "cuda":
             torch.cuda.set_rng_state(state["device_rng"])
-
-    def recipe(self) -> str:
-        """The recipe as text, without what may differ between two attempts of it."""
-        images = [len(self.data.train), len(self.data.validation), *self.data.classes]
-        return f"{self.config.model_dump_json(exclude=NO_RECIPE, exclude_defaults=True)} {images}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from trainer.config import TrainConfig
@@ -27,6 +28,8 @@ def find_weights(weights: str) -> Path:
     """
     if weights != "pretrained":
         path = Path(weights).expanduser()
+        if path.is_dir():
+            raise ConfigError(f"weights must be a file, and {path} is a folder; give {path / WEIGHTS}")
         if not path.is_file():
             raise ConfigError(f"weights file {path} does not exist; correct the path (here: {Path.cwd()})")
         return path
@@ -105,6 +108,21 @@ def take_over(model: nn.Module, state: dict[str, Tensor], path: Path, name: str)
 
 def _fits(own: dict[str, Tensor], state: dict[str, Tensor], key: str) -> bool:
     return key in own and key in state and own[key].shape == state[key].shape
+
+
+def read_recipe(folder: Path) -> TrainConfig:
+    """The recipe of the run that came to its end in `folder`.
+
+    Raises:
+        ConfigError: there is none, or it was changed into one that cannot be.
+    """
+    try:
+        return TrainConfig.model_validate_json((folder / RECIPE).read_bytes())
+    except FileNotFoundError as error:
+        raise ConfigError(f"{folder} holds no {RECIPE}; give the folder of a run that came to its end") from error
+    except ValidationError as error:
+        said = "; ".join(": ".join([*map(str, mistake["loc"]), mistake["msg"]]) for mistake in error.errors())
+        raise ConfigError(f"{folder / RECIPE} is no recipe ({said}); mend it, or train again") from error
 
 
 def save_weights(folder: Path, model: nn.Module, config: TrainConfig) -> None:

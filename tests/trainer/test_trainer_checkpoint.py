@@ -9,7 +9,7 @@ import pytest
 import torch
 from trainer_helpers import full_disk
 
-from trainer.checkpoint import NAME, PREVIOUS, load_checkpoint, save_checkpoint
+from trainer.checkpoint import NAME, PREVIOUS, SCRATCH, load_checkpoint, save_checkpoint
 
 CPU = torch.device("cpu")
 DAMAGES = {
@@ -94,6 +94,25 @@ def test_two_damaged_checkpoints_are_none(tmp_path, how):
     damage(tmp_path / PREVIOUS, how)
 
     assert load(tmp_path) is None
+
+
+def test_damage_is_told_with_what_comes_of_it(tmp_path, caplog):
+    save(tmp_path, 1)
+    save(tmp_path, 2)
+    load(tmp_path)
+    (tmp_path / SCRATCH).write_bytes(b"half of a save that died")
+    load(tmp_path)
+    assert caplog.messages == []
+
+    damage(tmp_path / NAME, "cut in half")
+    load(tmp_path)
+    damage(tmp_path / PREVIOUS, "cut in half")
+    load(tmp_path)
+
+    assert caplog.messages == [
+        f"{tmp_path / NAME} is damaged; going on from the one before",
+        f"{tmp_path / NAME} is damaged; starting again",
+    ]
 
 
 def test_the_first_checkpoint_damaged_is_none(tmp_path):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from trainer_helpers import files_below, make_imagefolder, make_mnist, outcome, refused, rows
 
-from trainer.__main__ import BUG, main
+from trainer.__main__ import main
+from trainer.commands import BUG
 from trainer.recipes import RECIPES
 from trainer.weights import RECIPE
 
@@ -62,8 +63,8 @@ def test_a_key_of_a_named_recipe_may_be_switched_off(mnist, capsys):
     status, lines, _ = outcome(capsys, *options)
 
     assert status == 0
-    assert not any(" test " in line for line in lines)
-    assert lines[-1] == "No verdict: no accuracy was measured (completed)."
+    assert not any(" test " in line for line in lines[:-1])
+    assert lines[-1].startswith("No verdict: no images were held out")
 
 
 def test_a_named_recipe_may_be_trained_on_other_data(pets, capsys):

@@ -65,6 +65,13 @@ def test_the_headline_says_the_overall_accuracy_and_the_split():
         assert axes.lines[0].get_xdata() == [9 / 16, 9 / 16]
 
 
+def test_the_line_of_the_overall_accuracy_does_not_run_through_the_numbers():
+    for axes in figures.overall_results(CONFUSION, CLASSES, "test").axes:
+        for text in axes.texts:
+            assert text.get_zorder() > axes.lines[0].get_zorder()
+            assert text.get_bbox_patch().get_facecolor() == (1, 1, 1, 1)
+
+
 def test_the_first_class_is_on_top():
     identified, _ = figures.overall_results(CONFUSION, CLASSES, "test").axes
 

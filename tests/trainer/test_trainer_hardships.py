@@ -14,8 +14,9 @@ from PIL import Image
 from trainer_helpers import ScriptedContext, SlowNet, flat, make_imagefolder, make_mnist, save_image
 
 from trainer import Ended, StopReason, TrainResult
-from trainer.__main__ import main, make_parser
+from trainer.__main__ import main
 from trainer.checkpoint import NAME, load_checkpoint, save_checkpoint
+from trainer.commands import make_parser
 from trainer.config import TrainConfig
 from trainer.context import QuietContext
 from trainer.errors import DataError, TrainerError
@@ -100,7 +101,7 @@ def test_a_data_set_that_changed_between_attempts_is_the_users_mistake(tmp_path)
         for number in range(10):
             save_image(root / part / "ferret" / f"{number}.png", flat(number))
 
-    with pytest.raises(TrainerError):
+    with pytest.raises(TrainerError, match=r"another recipe \(other images\)"):
         train(config, QuietContext(run))
 
 

@@ -66,6 +66,18 @@ class Locked(nn.Linear):
 class Wrong(nn.Module):
     def forward(self, images):
         raise AssertionError("colours only")
+
+class Keyless(nn.Module):
+    def forward(self, images):
+        return nn.Sequential(Lookup())(images)
+
+class Lookup(nn.Module):
+    def forward(self, images):
+        return {}["head"]
+
+class Flat(nn.Module):
+    def forward(self, images):
+        return nn.functional.linear(images, torch.zeros(4, 7))
 """
 
 
@@ -108,7 +120,7 @@ def test_other_arguments_of_the_constructor_keep_their_defaults(my_networks):
     ],
 )
 def test_a_network_that_cannot_be_made_is_the_users_mistake(my_networks, name, said):
-    with pytest.raises(ConfigError, match=rf"channels, height, width, classes by name; got '.*:{name}' .*{said}"):
+    with pytest.raises(ConfigError, match=rf"channels, height, width, classes by name; got '.*:{name}': {said}"):
         make_model(f"{my_networks}:{name}", (3, 20, 12), 4)
 
 
@@ -144,3 +156,19 @@ def test_a_network_that_gives_no_tensor_is_refused(my_networks):
 def test_a_network_that_fails_at_the_images_is_the_users_mistake(my_networks, name, image, said):
     with pytest.raises(ConfigError, match=said):
         make_model(f"{my_networks}:{name}", image, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "said"),
+    [
+        ("Keyless", 'return {}["head"]', "fails at its first images: KeyError: 'head'"),
+        ("Flat", "return nn.functional.linear", "cannot take a batch of 2 .*: RuntimeError: .*shapes.*"),
+    ],
+)
+def test_the_line_of_ones_own_code_that_failed_is_named(my_networks, name, line, said):
+    number = 1 + next(index for index, text in enumerate(NETWORKS.splitlines()) if line in text)
+
+    with pytest.raises(ConfigError, match=rf"{said} \(.*/{my_networks}\.py, line {number}\)") as caught:
+        make_model(f"{my_networks}:{name}", (3, 20, 12), 4)
+
+    assert ("batch_size" in str(caught.value)) == ("shapes" in said)

@@ -358,13 +358,24 @@ def test_seconds_count_the_attempts_before(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"epochs": 3}, {"lr": 0.01}, {"seed": 1}, {"batch_size": 49}, {"optimizer": "adam"}, {"warmup": 0}]
+    ("change", "said"),
+    [
+        ({"epochs": 3}, "epochs 2, here 3"),
+        ({"lr": 0.01}, "lr None, here 0.01"),
+        ({"seed": 1, "batch_size": 49}, "batch_size 50, here 49; seed 0, here 1"),
+        ({"optimizer": "adam"}, "optimizer nesterov, here adam"),
+        ({"warmup": 0}, "warmup None, here 0.0"),
+        ({"epochs": 4}, "epochs 2, here 4"),
+        ({"validation_fraction": 0.2}, "validation_fraction 0.1, here 0.2; other images"),
+    ],
 )
-def test_the_checkpoint_of_another_recipe_is_refused(tmp_path, change):
+def test_the_checkpoint_of_another_recipe_is_refused_with_what_differs(tmp_path, change, said):
     train(recipe(epochs=2), ScriptedContext(tmp_path, checks_before_stop=0))
 
-    with pytest.raises(ConfigError, match=f"checkpoint in {tmp_path} belongs to another recipe"):
+    with pytest.raises(ConfigError) as caught:
         train(recipe(**{"epochs": 2, **change}), QuietContext(tmp_path))
+
+    assert f"checkpoint in {tmp_path} belongs to another recipe ({said}); use another folder" in str(caught.value)
 
 
 @pytest.mark.parametrize(

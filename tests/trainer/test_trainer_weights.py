@@ -52,7 +52,9 @@ def test_a_file_that_is_not_there_is_the_users_mistake(tmp_path):
 
 
 def test_a_folder_is_no_file_of_weights(tmp_path):
-    with pytest.raises(ConfigError, match="does not exist"):
+    with pytest.raises(
+        ConfigError, match=f"must be a file, and {tmp_path} is a folder; give {tmp_path}/weights.pt"
+    ):
         find_weights(str(tmp_path))
 
 

@@ -18,8 +18,9 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer import Calibration, EpochReport, StopReason
+from trainer import EpochReport, StopReason
 from trainer.__main__ import main
+from trainer.context import Calibration
 from trainer.models import ConvNet
 
 
