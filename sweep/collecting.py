@@ -115,13 +115,14 @@ class Collector:
             self.trip(what, bundle.trials[0][0])
 
     def has_overrun(self, bundle: Bundle, state: JobState) -> bool:
-        """Whether a trial left at the end of its job's time, or was killed there, with time of its own left."""
+        """Whether a trial left at the end of its job's time, or was killed there though more could be asked for."""
         for number in self.board.trials_of(bundle):
             record, trial = self.board.trials[number], self.board.paths.trial(number)
-            whole = (
-                bundle.request_seconds >= record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
-            )
-            if has_overrun(trial) or (state == JobState.TIMEOUT and not whole and not record.state.is_final):
+            left = record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
+            asked_too_little = bundle.request_seconds < self.board.launcher.granted_seconds(left)
+            if has_overrun(trial) or (
+                state == JobState.TIMEOUT and asked_too_little and not record.state.is_final
+            ):
                 return True
         return False
 

@@ -36,7 +36,7 @@ def render_page(run: Run, trials: pd.DataFrame, boards: Leaderboards) -> str:
         spec=run.spec,
         facts=_facts(run),
         plot=plot,
-        tables=[(title, list(frame.columns), _cells(frame)) for title, frame in _titled(boards)],
+        tables=[(title, list(frame.columns), _cells(frame)) for title, frame in _titled(boards, run.spec.goal)],
     )
 
 
@@ -44,18 +44,18 @@ def render_markdown(run: Run, boards: Leaderboards) -> str:
     """The same tables for a README or a merge request."""
     parts = [f"# {run.spec.name}", run.spec.description]
     parts += ["\n".join(f"- {name}: {value}" for name, value in _facts(run))]
-    for title, frame in _titled(boards):
+    for title, frame in _titled(boards, run.spec.goal):
         rows = [list(frame.columns), ["---"] * len(frame.columns), *_cells(frame)]
         table = "\n".join("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in rows)
         parts += [f"## {title}", table if len(frame) else "None."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _titled(boards: Leaderboards) -> list[tuple[str, pd.DataFrame]]:
+def _titled(boards: Leaderboards, goal: str) -> list[tuple[str, pd.DataFrame]]:
     return [
         ("Top accuracy", boards.top_accuracy),
         ("Top speed", boards.top_speed),
-        ("Front between accuracy and speed", boards.front),
+        *([("Front between accuracy and speed", boards.front)] if goal == "both" else []),
         ("Not ranked", boards.others),
     ]
 

@@ -45,7 +45,7 @@ def trials_table(spec: StudySpec, trials: Iterable[TrialRecord]) -> pd.DataFrame
     """One row per trial: TRIAL_COLUMNS, then a `recipe.<key>` column per key and `metrics.<name>` per metric."""
     records = list(trials)
     front = pareto_front(records)
-    rows = [{**_row(spec, record), "on_front": record.number in front} for record in records]
+    rows = [_row(spec, record, on_front=record.number in front) for record in records]
     return pd.DataFrame(rows, columns=None if rows else TRIAL_COLUMNS)
 
 
@@ -60,7 +60,7 @@ def pareto_front(records: Iterable[TrialRecord]) -> set[int]:
     return front
 
 
-def _row(spec: StudySpec, record: TrialRecord) -> dict[str, object]:
+def _row(spec: StudySpec, record: TrialRecord, *, on_front: bool) -> dict[str, object]:
     outcome = record.outcome
     return {
         "trial": record.number,
@@ -77,6 +77,7 @@ def _row(spec: StudySpec, record: TrialRecord) -> dict[str, object]:
         "host": outcome.host if outcome else "",
         "recipe": describe_recipe(record),
         "reason": reason(spec, record),
+        "on_front": on_front,
         **{f"recipe.{key}": value for key, value in record.spec.recipe.items()},
         **{f"metrics.{name}": value for name, value in (outcome.metrics if outcome else {}).items()},
     }

@@ -47,6 +47,7 @@ def test_a_trial_stops_itself_at_its_limit(tmp_path):
 
 def test_a_trial_that_does_not_stop_is_killed_and_told_as_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr("sweep.requests.JOB_OVERHEAD_SECONDS", 1.0)
+    monkeypatch.setattr("sweep.collecting.JOB_OVERHEAD_SECONDS", 1.0)
     monkeypatch.setattr("sweep.launchers.local.KILL_SECONDS", 0.5)
     api.launch(write_study(tmp_path, trials=1, limit="1s", fault="overstay"))
     assert results(RUN)[0]["state"] == "timeout"

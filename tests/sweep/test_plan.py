@@ -115,7 +115,7 @@ def test_a_plan_is_json_for_scripts() -> None:
         ("space.width", "1 to 8"),
         ("fixed", "-"),
         ("trials", "30 of at most 45 s each; the budget surely covers 6, more if trials end early"),
-        ("slots", "2 at once"),
+        ("jobs", "2 at once, one trial each"),
         ("costs", "at most 0.1 GPU-hours"),
         ("takes", "at most 15 min"),
     ],
