@@ -115,7 +115,7 @@ class Collector:
             self.trip(what, bundle.trials[0][0])
 
     def has_overrun(self, bundle: Bundle, state: JobState) -> bool:
-        """Whether a trial left at the end of its job's time, or was killed there though more could be asked for."""
+        """Whether a trial left at the end of its job's time, or was killed there and more can be asked for."""
         for number in self.board.trials_of(bundle):
             record, trial = self.board.trials[number], self.board.paths.trial(number)
             left = record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS

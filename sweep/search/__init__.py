@@ -74,7 +74,7 @@ class Search:
         self.study = optuna.create_study(
             storage=self.storage, study_name=spec.name, directions=directions, load_if_exists=True
         )
-        self.seen: set[str] = set()
+        self.seen = {identity(spec, record.spec.recipe) for record in self.history}
         owner = self.study.user_attrs.get("run_id")
         if owner is None:
             self.study.set_user_attr("run_id", run_id)

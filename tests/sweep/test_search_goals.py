@@ -1,0 +1,110 @@
+"""Goals, pruners and history in the search: what views make of the same trials."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import optuna
+import pytest
+from sweep_builders import ended, epoch, study, trial_spec
+
+from sweep.errors import StudyFileError
+from sweep.records import TrialRecord, TrialState
+from sweep.search import Search
+from sweep.search.pruners import make_pruner
+from sweep.spec import StudySpec
+
+SPACE = {"x": {"low": 0.0, "high": 1.0}, "optimizer": {"choices": ["sgd", "adam"]}}
+
+
+def opened(spec: StudySpec, folder: Path, history: tuple[TrialRecord, ...] = ()) -> Search:
+    return Search(spec, folder / "journal.log", history=history)
+
+
+def asked(search: Search) -> TrialRecord:
+    new = search.ask({}, 60.0)
+    spec = trial_spec(new.number, recipe=new.recipe, params=new.params, stop_at=new.stop_at)
+    return TrialRecord(spec, TrialState.RUNNING, attempts=1, in_flight=True)
+
+
+def finished(record: TrialRecord, accuracy: float, seconds: float, state: str = "completed") -> TrialRecord:
+    return ended(record.number, state, accuracy, seconds, spec=record.spec)
+
+
+def test_goal_both_asks_for_speed_and_accuracy_in_turn(tmp_path: Path) -> None:
+    search = opened(study(goal="both", target=0.9, space=SPACE), tmp_path)
+    assert [asked(search).spec.stop_at for _ in range(4)] == [0.9, None, 0.9, None]
+
+
+def test_goal_both_is_two_objectives_to_a_dashboard(tmp_path: Path) -> None:
+    search = opened(study(goal="both", target=0.9, space=SPACE), tmp_path)
+    search.tell(finished(asked(search), 0.95, 10.0, "target"))
+    loaded = optuna.load_study(study_name="toy", storage=search.storage)
+    assert len(loaded.directions) == 2
+    assert len(loaded.trials[0].values) == 2
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "gp", "qmc"])
+@pytest.mark.parametrize("goal", ["both", "accuracy"])
+def test_a_search_that_is_reopened_proposes_what_it_would_have(tmp_path: Path, sampler: str, goal: str) -> None:
+    recipes = []
+    for reopen in (False, True):
+        folder = tmp_path / str(reopen)
+        folder.mkdir()
+        spec = study(goal=goal, sampler=sampler, space=SPACE)
+        search, records = opened(spec, folder), dict[int, TrialRecord]()
+        for number in range(14):
+            if reopen and number in (5, 12):
+                search = opened(spec, folder)
+                search.reconcile(records)
+            record = asked(search)
+            records[record.number] = finished(record, 1 - abs(record.spec.recipe["x"] - 0.3), 10.0 + number)
+            search.tell(records[record.number])
+        recipes.append([record.spec.recipe for record in records.values()])
+    assert recipes[0] == recipes[1]
+
+
+def test_history_of_other_studies_is_learned_from_and_not_proposed_again(tmp_path: Path) -> None:
+    spec = study(goal="accuracy", sampler="tpe", space={"n": {"low": 1, "high": 40}})
+    recipes = {-1 - n: {"n": n + 1 if n < 12 else n + 9} for n in range(24)}  # 1 to 12, and 21 to 32
+    specs = [trial_spec(number, recipe=recipe, params=recipe) for number, recipe in recipes.items()]
+    tried = tuple(ended(each.number, accuracy=0.9 if each.recipe["n"] <= 12 else 0.1, spec=each) for each in specs)
+    search = opened(spec, tmp_path, tried)
+    proposed = [asked(search).spec.recipe["n"] for _ in range(6)]
+    assert not set(proposed) & {*range(1, 13), *range(21, 33)}
+    assert sum(n <= 20 for n in proposed) >= 4, "near what did well"
+    assert len(search.study.trials) == 6, "the storage holds this study's trials only"
+
+
+@pytest.mark.parametrize("name", ["median", "MedianPruner", "hyperband", "successivehalving", "threshold"])
+def test_a_pruner_goes_by_its_short_or_its_whole_name(name: str) -> None:
+    options = {"lower": 0.1} if name == "threshold" else {}
+    pruner = make_pruner(study(goal="accuracy", pruner=name, pruner_options=options))
+    assert name.removesuffix("Pruner").lower() in type(pruner).__name__.lower()
+
+
+def test_an_unknown_pruner_and_options_that_it_does_not_take_are_refused() -> None:
+    with pytest.raises(StudyFileError, match=r"pruner must be one of .*median.*; got 'mean'"):
+        make_pruner(study(goal="accuracy", pruner="mean"))
+    with pytest.raises(StudyFileError, match="it takes n_startup_trials"):
+        make_pruner(study(goal="accuracy", pruner="median", pruner_options={"startup": 3}))
+
+
+@pytest.mark.parametrize("goal", ["both", "speed"])
+def test_a_pruner_needs_goal_accuracy(goal: str) -> None:
+    with pytest.raises(ValueError, match=f"pruner = median goes with goal accuracy; trials of goal {goal} end"):
+        study(goal=goal, pruner="median")
+
+
+def test_the_median_pruner_stops_the_trial_that_does_worse_than_most(tmp_path: Path) -> None:
+    options = {"n_startup_trials": 3, "n_warmup_steps": 0}
+    search = opened(study(goal="accuracy", pruner="median", pruner_options=options, space=SPACE), tmp_path)
+    for top in (0.6, 0.7, 0.8):
+        record = finished(asked(search), top, 10.0)
+        search.tell(replace(record, epochs=(epoch(1, 2.0, top - 0.1), epoch(2, 4.0, top))))
+    good, bad = (
+        replace(asked(search), epochs=(epoch(1, 2.0, first), epoch(2, 4.0, first + 0.05))) for first in (0.7, 0.3)
+    )
+    assert not search.should_prune(good)
+    assert search.should_prune(bad)
