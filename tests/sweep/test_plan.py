@@ -8,9 +8,13 @@ from typing import Any
 import pytest
 from sweep_builders import here, study
 
+from sweep.errors import StudyFileError
 from sweep.files import to_json
+from sweep.forecast import simulate_studies
 from sweep.plan import SAMPLES, Plan, make_plan
 from sweep.records import JOB_OVERHEAD_SECONDS
+from sweep.timings import setting_of
+from sweep.walltime import WalltimeModel
 
 SPACE = {
     "epochs": {"up_to": 30},
@@ -154,3 +158,68 @@ def test_a_plan_warns_of_slots_that_the_budget_leaves_empty() -> None:
 
 def test_a_plan_of_fewer_trials_than_slots_does_not_blame_a_budget() -> None:
     assert not warned(planned(slots=50), "the budget covers")
+
+
+MODELS = {setting_of({}): WalltimeModel(constant=2.0, per_batch=80.0, startup_seconds=3.0, margin=1.2)}
+
+
+def test_what_was_timed_before_predicts_the_samples_the_requests_and_the_number_of_trials() -> None:
+    spec = study(space=SPACE, limits={"trials": 300, "trial": 60, "gpu_hours": 0.5})
+    plan = make_plan(spec, here(time_step=60, time_limit="2h"), MODELS)
+    for sample in plan.samples:
+        model = MODELS[setting_of({})]
+        assert sample["seconds"] == pytest.approx(
+            model.trial_seconds(sample["batch_size"], sample["epochs"]), abs=0.1
+        )
+    assert plan.trials_expected is not None
+    assert plan.trials_affordable < plan.trials_expected < 300
+    assert f"about {plan.trials_expected} by the predictions" in facts(plan)["trials"]
+    assert facts(plan)["jobs"] == "2 at once, one trial each, asking for 1 min to 2 min (the profile allows 2 h)"
+    assert not warned(plan, "nothing has been timed")
+
+
+def test_batch_sizes_of_which_no_epoch_fits_are_named() -> None:
+    spec = study(space=SPACE | {"batch_size": {"values": [1, 2, 256]}}, limits={"trials": 30, "trial": 30})
+    assert warned(make_plan(spec, here(), MODELS), "no epoch fits 30 s with batch size 1, 2: never proposed")
+
+
+def test_a_limit_in_which_no_epoch_of_anything_fits_is_refused_with_what_is_needed() -> None:
+    spec = study(space=SPACE, limits={"trials": 30, "trial": 5})
+    with pytest.raises(StudyFileError, match=r"trial = 5 s fits no epoch .* about 5.78 s .* raise limits.trial"):
+        make_plan(spec, here(), MODELS)
+
+
+def test_a_job_that_is_shorter_than_a_trial_is_warned_of() -> None:
+    assert warned(make_plan(study(), here(time_limit=30), {}), "go on from their checkpoint in another job")
+
+
+def test_the_first_jobs_script_is_shown() -> None:
+    script = planned().job_script
+    assert "export OMP_NUM_THREADS=1" in script
+    assert script.splitlines()[-1].endswith("runs/toy/jobs/toy-00000-1")
+
+
+def test_a_simulation_runs_the_whole_study_on_each_of_its_seeds() -> None:
+    spec = study(
+        goal="accuracy",
+        target=0.5,
+        sampler="random",
+        fixed={"dataset": "cifar10", "model": "convnet"},
+        limits={"trials": 12, "trial": 25},
+        space={
+            "epochs": {"up_to": 12},
+            "batch_size": {"values": [25, 100]},
+            "optimizer": {"choices": ["adam", "muon"]},
+        },
+    )
+    simulated = simulate_studies(spec, 2, [])
+    assert [each.seed for each in simulated] == [0, 1, 2, 3, 4]
+    assert {(each.trials, each.ends_because) for each in simulated} == {(12, "all trials are done")}
+    assert all(0.3 < (each.best_accuracy or 0) < 0.75 for each in simulated)
+    assert all(0 < each.gpu_hours * 3600 <= 12 * (25 + JOB_OVERHEAD_SECONDS) for each in simulated)
+    assert simulated == simulate_studies(spec, 2, [])
+
+
+def test_a_simulation_without_curves_of_the_data_set_says_where_to_get_them() -> None:
+    with pytest.raises(StudyFileError, match="name a run of this data set with --from"):
+        simulate_studies(study(fixed={"dataset": "digits"}), 2, [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -65,16 +66,23 @@ def test_a_search_that_is_reopened_proposes_what_it_would_have(tmp_path: Path, s
     assert recipes[0] == recipes[1]
 
 
-def test_history_of_other_studies_is_learned_from_and_not_proposed_again(tmp_path: Path) -> None:
-    spec = study(goal="accuracy", sampler="tpe", space={"n": {"low": 1, "high": 40}})
-    recipes = {-1 - n: {"n": n + 1 if n < 12 else n + 9} for n in range(24)}  # 1 to 12, and 21 to 32
-    specs = [trial_spec(number, recipe=recipe, params=recipe) for number, recipe in recipes.items()]
-    tried = tuple(ended(each.number, accuracy=0.9 if each.recipe["n"] <= 12 else 0.1, spec=each) for each in specs)
-    search = opened(spec, tmp_path, tried)
-    proposed = [asked(search).spec.recipe["n"] for _ in range(6)]
-    assert not set(proposed) & {*range(1, 13), *range(21, 33)}
-    assert sum(n <= 20 for n in proposed) >= 4, "near what did well"
-    assert len(search.study.trials) == 6, "the storage holds this study's trials only"
+def history(recipes: list[dict[str, float]], good: Callable[[dict[str, float]], bool]) -> tuple[TrialRecord, ...]:
+    specs = [trial_spec(-1 - index, recipe=recipe, params=recipe) for index, recipe in enumerate(recipes)]
+    return tuple(ended(spec.number, accuracy=0.9 if good(spec.recipe) else 0.1, spec=spec) for spec in specs)
+
+
+def test_history_of_other_studies_is_learned_from(tmp_path: Path) -> None:
+    spec = study(goal="accuracy", sampler="gp", space={"x": {"low": 0.0, "high": 1.0}})
+    known = history([{"x": n / 20} for n in range(21)], lambda recipe: abs(recipe["x"] - 0.3) < 0.12)
+    search = opened(spec, tmp_path, known)
+    assert all(abs(asked(search).spec.recipe["x"] - 0.3) < 0.2 for _ in range(3)), "the first ones are not random"
+    assert len(search.study.trials) == 3, "the storage holds this study's trials only"
+
+
+def test_history_of_other_studies_is_not_proposed_again(tmp_path: Path) -> None:
+    spec = study(goal="accuracy", sampler="random", space={"n": {"low": 1, "high": 20}})
+    search = opened(spec, tmp_path, history([{"n": n} for n in range(1, 16)], lambda recipe: False))
+    assert {asked(search).spec.recipe["n"] for _ in range(5)} == {16, 17, 18, 19, 20}
 
 
 @pytest.mark.parametrize("name", ["median", "MedianPruner", "hyperband", "successivehalving", "threshold"])

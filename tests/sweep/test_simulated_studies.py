@@ -21,6 +21,7 @@ from sweep.files import read_json, read_lines
 from sweep.launchers.simulated import SimulatedLauncher
 from sweep.paths import RunPaths
 from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Ending, TrialState
+from sweep.reporting.tables import pareto_front
 from sweep.run import create_run, open_run
 from sweep.search import Search
 from sweep.simulation import simulate
@@ -32,7 +33,15 @@ STARTUP, SLOTS = 2.0, 3
 
 def surrogate(recipe: Mapping[str, Any]) -> Sequence[EpochReport]:
     """The smaller the batch the slower; the nearer x to 0.6 the better."""
-    pace = 1.0 + 20.0 / recipe["batch_size"]
+    return curve(recipe, 1.0 + 20.0 / recipe["batch_size"])
+
+
+def moody(recipe: Mapping[str, Any]) -> Sequence[EpochReport]:
+    """The same, but some take three times as long as alike ones do, and nothing tells which."""
+    return curve(recipe, (1.0 + 20.0 / recipe["batch_size"]) * (3.0 if int(recipe["x"] * 100) % 7 == 0 else 1.0))
+
+
+def curve(recipe: Mapping[str, Any], pace: float) -> Sequence[EpochReport]:
     top = 0.95 - abs(recipe["x"] - 0.6)
     return [
         EpochReport(
@@ -46,7 +55,7 @@ def surrogate(recipe: Mapping[str, Any]) -> Sequence[EpochReport]:
 def studies(draw: st.DrawFn) -> StudySpec:
     trial = draw(st.integers(5, 90))
     return study(
-        goal=draw(st.sampled_from(["speed", "accuracy"])),
+        goal=draw(st.sampled_from(["speed", "accuracy", "both"])),
         target=draw(st.sampled_from([0.5, 0.9])),
         seed=draw(st.integers(0, 99)),
         sampler="random",
@@ -76,7 +85,7 @@ class World:
             dies = deaths is not None and deaths.random() < 0.25
             return deaths.uniform(0, spec.limits.trial) if dies and deaths else None
 
-        self.launcher = SimulatedLauncher(self.paths, self.clock, surrogate, SLOTS, fault)
+        self.launcher = SimulatedLauncher(self.paths, self.clock, moody, SLOTS, fault)
 
     def driver(self) -> Driver:
         events = EventLog(self.paths.events, self.clock)
@@ -193,6 +202,44 @@ def test_the_walltime_model_fills_the_limit_and_never_overruns(tmp_path: Path) -
     assert {record.state for record in board.trials.values()} == {TrialState.COMPLETED}
     assert max(walls) > 45
     assert max(walls) <= 60
+
+
+def test_a_trial_that_needs_more_than_was_asked_for_goes_on_with_a_greater_request(tmp_path: Path) -> None:
+    spec = study(
+        goal="accuracy",
+        sampler="random",
+        retries=0,
+        limits={"trials": 60, "trial": 90},
+        space={"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 100}, "batch_size": {"values": [4, 32, 256]}},
+    )
+    board, _ = simulate(spec, moody, SLOTS, tmp_path)
+    overran = [job for job in board.jobs.values() if job.end is not None and job.end.overran]
+    assert overran, "some trials are three times slower than the model can know"
+    for job in overran:
+        (number, attempt), *_ = job.bundle.trials
+        after = board.jobs[f"toy-{number:05d}-{attempt + 1}"].bundle
+        left = board.trials[number].spec.limit_seconds + JOB_OVERHEAD_SECONDS
+        assert after.request_seconds + job.bundle.request_seconds > left or (
+            after.request_seconds > job.bundle.request_seconds
+        )
+    assert {record.state for record in board.trials.values()} <= {TrialState.COMPLETED, TrialState.DEADLINE}
+    requests = [job.bundle.request_seconds for job in board.jobs.values()]
+    assert min(requests) < 60 < 90 + JOB_OVERHEAD_SECONDS == max(requests)
+
+
+def test_goal_both_finds_a_front(tmp_path: Path) -> None:
+    spec = study(
+        goal="both",
+        target=0.5,
+        sampler="random",
+        limits={"trials": 40, "trial": 60},
+        space={"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 30}, "batch_size": {"values": [32, 256]}},
+    )
+    board, _ = simulate(spec, surrogate, SLOTS, tmp_path)
+    states = {state: [r.number % 2 for r in board.trials.values() if r.state == state] for state in TrialState}
+    assert set(states[TrialState.TARGET]) == {0}, "trials for accuracy do not stop at the target"
+    assert set(states[TrialState.COMPLETED]) >= {1}
+    assert len(pareto_front(board.trials.values())) >= 2
 
 
 def test_a_higher_limit_goes_on_where_the_study_ended(tmp_path: Path) -> None:

@@ -15,12 +15,14 @@ from typing import Any
 import pytest
 from sweep_builders import epoch, outcome, trial_spec, waiting, write_trial
 
-from sweep.files import append_line, publish, read_lines, to_json
-from sweep.history import read_outcome, read_progress, used_seconds
+from sweep.curves import HOPELESS
+from sweep.files import append_line, must_read_json, publish, read_lines, to_json
+from sweep.files import replace as replace_text
+from sweep.history import calibration_of, has_overrun, read_outcome, read_progress, used_seconds
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import TrialRecord, TrialState, as_json
 from sweep.worker import InterruptFlag, TrialContext, preload, run_trial
-from trainer.context import StopReason
+from trainer.context import Calibration, StopReason
 
 
 @pytest.fixture
@@ -303,3 +305,45 @@ def test_a_signal_is_answered_at_once(trial: TrialPaths, interrupt: InterruptFla
     assert context.stop_requested() is None
     os.kill(os.getpid(), number)
     assert context.stop_requested() == StopReason.INTERRUPTED
+
+
+def test_a_job_whose_time_is_over_before_its_trials_leaves_without_a_result(
+    tmp_path: Path, interrupt: InterruptFlag
+) -> None:
+    trial = written(tmp_path, recipe={"x": 0.3, "seconds": 30.0, "epochs": 30}, stop_at=None)
+    run_trial(trial, 1, interrupt, job_end=time.monotonic() + 0.3)
+    assert read_outcome(trial) is None
+    assert has_overrun(trial)
+    assert used_seconds(trial) < 20
+
+
+def test_a_job_that_ends_with_its_trials_limit_leaves_the_end_to_the_limit(
+    tmp_path: Path, interrupt: InterruptFlag
+) -> None:
+    trial = written(tmp_path, recipe={"x": 0.3, "seconds": 30.0, "epochs": 30}, stop_at=None, limit_seconds=0.5)
+    run_trial(trial, 1, interrupt, job_end=time.monotonic() + 0.1)
+    result = read_outcome(trial)
+    assert result is not None
+    assert result.state == TrialState.DEADLINE
+    assert not has_overrun(trial)
+
+
+def test_a_hopeless_trial_is_pruned_with_the_reason(tmp_path: Path, interrupt: InterruptFlag) -> None:
+    recipe = {"x": 0.9, "seconds": 0.0, "epochs": 30}
+    trial = written(tmp_path, recipe=recipe, stop_at=0.99, stop_hopeless=True)
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert (result.state, result.detail) == (TrialState.PRUNED, HOPELESS)
+    assert result.epochs < 30
+
+
+def test_a_calibration_is_written_down_where_one_is_wanted(tmp_path: Path, interrupt: InterruptFlag) -> None:
+    seen = "__import__('trainer.context').context.Calibration('here', 1.5, ((8, 2.0),))"
+    body = f"return RESULT if context.calibrated({seen}) or context.wants_calibration else None"
+    trial = trained_by(tmp_path, body, "calibrating")
+    spec = must_read_json(trial.spec) | {"wants_calibration": True}
+    replace_text(trial.spec, to_json(spec))
+    run_trial(trial, 1, interrupt)
+    assert calibration_of(read_lines(trial.progress)) == Calibration("here", 1.5, ((8, 2.0),))
+    assert read_progress(trial.progress) == ()
