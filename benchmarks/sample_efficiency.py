@@ -29,6 +29,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
@@ -42,7 +43,7 @@ from trainer.context import EpochReport
 
 HERE = Path(__file__).parent
 TARGET, LIMIT_SECONDS, BUDGET_SECONDS, UP_TO = 0.6, 25.0, 1500.0, 12
-SPACE = {
+SPACE: dict[str, dict[str, Any]] = {
     "epochs": {"up_to": UP_TO},
     "batch_size": {"divisors_of": 50_000, "low": 8, "high": 1000},
     "optimizer": {"choices": ["sgd", "momentum", "nesterov", "adam", "muon"]},
@@ -112,6 +113,18 @@ def surrogate(seed: int) -> CurveSurrogate:
     return CurveSurrogate(read_curves(HERE / "cifar10_curves.csv"), seed)
 
 
+def suggest(trial: optuna.Trial) -> dict[str, Any]:
+    """A recipe as a plain Optuna loop would ask for it."""
+    return {
+        "epochs": trial.suggest_int("epochs", 1, UP_TO),
+        "batch_size": trial.suggest_categorical("batch_size", BATCH_SIZES),
+        "optimizer": trial.suggest_categorical("optimizer", SPACE["optimizer"]["choices"]),
+        "schedule": trial.suggest_categorical("schedule", SPACE["schedule"]["choices"]),
+        "lr_scale": trial.suggest_float("lr_scale", 0.1, 10.0, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+    }
+
+
 def plain(make: Callable[[int], tuple[optuna.Study, Callable[..., None]]], seed: int) -> Result:
     """An Optuna loop as it is usually written, until the budget has no room for another whole trial."""
     study, tell = make(seed)
@@ -119,14 +132,7 @@ def plain(make: Callable[[int], tuple[optuna.Study, Callable[..., None]]], seed:
     spent, first, best, accuracy, overruns = 0.0, math.inf, math.inf, 0.0, 0
     while spent + LIMIT_SECONDS <= BUDGET_SECONDS:
         trial = study.ask()
-        recipe = {
-            "epochs": trial.suggest_int("epochs", 1, UP_TO),
-            "batch_size": trial.suggest_categorical("batch_size", BATCH_SIZES),
-            "optimizer": trial.suggest_categorical("optimizer", SPACE["optimizer"]["choices"]),
-            "schedule": trial.suggest_categorical("schedule", SPACE["schedule"]["choices"]),
-            "lr_scale": trial.suggest_float("lr_scale", 0.1, 10.0, log=True),
-            "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
-        }
+        recipe = suggest(trial)
         curve = train({**recipe, "model": "convnet"})
         done: list[EpochReport] = []
         pruned = False
