@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sweep.curves import is_hopeless
+from sweep.curves import LOOK_SHARE, is_hopeless
 from sweep.surrogate import Curve, read_curves
 
 TARGETS = (0.4, 0.5, 0.55, 0.6, 0.62)
@@ -23,7 +23,7 @@ def stopped_after(curve: Curve, target: float) -> int | None:
     for epoch in range(1, len(accuracies) + 1):
         if accuracies[epoch - 1] >= target:
             return None
-        if is_hopeless(accuracies[:epoch], planned - epoch, target):
+        if epoch >= LOOK_SHARE * planned and is_hopeless(accuracies[:epoch], planned - epoch, target):
             return epoch
     return None
 

@@ -3,8 +3,9 @@
     python benchmarks/real_search.py --dataset imagefolder:/data/cifar10 --seeds 3
 
 One GPU or one CPU thread, trials of at most 40 s, 15 minutes of job time in all, target 60 % validation accuracy.
-Ours is `sweep launch` with goal speed, jobs, ledger and all. The plain loops call the same trainer in this process,
-with the data loaded, so that start-up costs them nothing; a trial is cut at its limit and its last epoch counts.
+Ours is `sweep launch` with goal speed, jobs, ledger and all. The plain loops call the same trainer in this
+process, with the data loaded, so that start-up costs them nothing; a trial is cut at its limit and its last epoch
+counts.
 """
 
 from __future__ import annotations

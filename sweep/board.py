@@ -34,7 +34,7 @@ class Board:
         self.trials: dict[int, TrialRecord] = load_trials(paths, self.jobs)
         self.timings = {number: timings_of(record) for number, record in self.trials.items()}
         self.memory = memory
-        self.earlier = memory.recall() if memory else []  # timings of other studies
+        self.earlier = memory.recall_once(paths.timings) if memory else []  # timings of other studies
         self.driven_before = driven_seconds(paths.events)
         self.clock = events.clock
         self.began = self.clock.monotonic()
@@ -42,7 +42,8 @@ class Board:
     @cached_property
     def models(self) -> WalltimeModels:
         """What the timings so far tell; `note_timings` forgets it when there are new ones."""
-        return fit_all([*self.earlier, *(timing for timings in self.timings.values() for timing in timings)])
+        own = (timing for number in sorted(self.timings) for timing in self.timings[number])
+        return fit_all([*self.earlier, *own])
 
     def note_timings(self, record: TrialRecord) -> None:
         """Learn from a trial's epochs."""

@@ -116,11 +116,13 @@ class Collector:
 
     def has_overrun(self, bundle: Bundle, state: JobState) -> bool:
         """Whether a trial left at the end of its job's time, or was killed there and more can be asked for."""
-        for number in self.board.trials_of(bundle):
+        for number, attempt in bundle.trials:
+            if number not in self.board.trials:
+                continue
             record, trial = self.board.trials[number], self.board.paths.trial(number)
             left = record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
             asked_too_little = bundle.request_seconds < self.board.launcher.granted_seconds(left)
-            if has_overrun(trial) or (
+            if has_overrun(trial, attempt) or (
                 state == JobState.TIMEOUT and asked_too_little and not record.state.is_final
             ):
                 return True
@@ -153,6 +155,14 @@ class Collector:
         )
         files.publish(self.board.paths.trial(record.number).result, files.to_json(as_json(outcome)))
         self.look_at(record.number)
+
+    def settle_the_dead(self) -> None:
+        """Give up the trials of which an earlier driver had booked the last job and no more."""
+        ends = {bundle.trials[-1]: job.end for job in self.board.jobs.values() for bundle in [job.bundle]}
+        for record in list(self.board.trials.values()):
+            end = ends.get((record.number, record.attempts))
+            if record.state == TrialState.QUEUED and end is not None and not end.excused:
+                self.retry_or_lose(record, end.state, "")
 
     def revoke(self, number: int, attempt: int) -> None:
         """Take the claim of a dead attempt, so that it can never start late."""

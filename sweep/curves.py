@@ -10,6 +10,7 @@ from sweep.records import TrialSpec
 from trainer.context import EpochReport, StopReason
 
 FIRST_LOOK = 2  # epochs
+LOOK_SHARE = 0.25  # of the epochs, before which nothing is given up: some curves begin flat
 SLACK = (
     0.08  # of accuracy that a curve may gain over its extrapolation, as when the learning rate falls at the end
 )
@@ -24,6 +25,8 @@ def stop_after_epoch(spec: TrialSpec, epochs: Sequence[EpochReport]) -> StopReas
     if last.validation_accuracy >= spec.stop_at:
         return StopReason.TARGET
     accuracies = [epoch.validation_accuracy or 0.0 for epoch in epochs]
+    if last.epoch < LOOK_SHARE * last.epochs:
+        return None
     if spec.stop_hopeless and is_hopeless(accuracies, epochs_left(spec, epochs), spec.stop_at):
         return StopReason.PRUNED
     return None

@@ -67,6 +67,7 @@ class Driver:
                 board.search.tell(record)  # in case the storage was lost; else it has heard
             else:  # ended while no driver was there
                 self.collector.settle(record, record.outcome)
+        self.collector.settle_the_dead()
         bundles = board.bundles_in_flight()
         elsewhere = sorted({bundle.host for bundle in bundles.values()} - {socket.gethostname()})
         if elsewhere and board.launcher.is_bound_to_host:

@@ -125,8 +125,11 @@ def epochs_of(lines: Iterable[dict[str, Any]]) -> tuple[EpochReport, ...]:
     known = {field.name for field in fields(EpochReport)}
     needed = {field.name for field in fields(EpochReport) if field.default is MISSING}
     reports = (line for line in lines if needed <= line.keys() <= known)
-    epochs = {line["epoch"]: EpochReport(**line) for line in reports}
-    return tuple(epochs[epoch] for epoch in sorted(epochs))
+    epochs: dict[int, EpochReport] = {}
+    for line in reports:  # an attempt that began again has not trained what comes after
+        epochs = {number: epoch for number, epoch in epochs.items() if number < line["epoch"]}
+        epochs[line["epoch"]] = EpochReport(**line)
+    return tuple(epochs.values())
 
 
 def calibration_of(lines: Iterable[dict[str, Any]]) -> Calibration | None:
@@ -137,7 +140,6 @@ def calibration_of(lines: Iterable[dict[str, Any]]) -> Calibration | None:
     return None
 
 
-def has_overrun(files: TrialPaths) -> bool:
-    """Whether the last attempt left because its job's time was over, not its trial's."""
-    lines = list(read_lines(files.progress))
-    return bool(lines and lines[-1].get("overrun"))
+def has_overrun(files: TrialPaths, attempt: int) -> bool:
+    """Whether that attempt left because its job's time was over, not its trial's."""
+    return any(line.get("overran_attempt") == attempt for line in read_lines(files.progress))

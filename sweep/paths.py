@@ -102,6 +102,11 @@ class RunPaths:
         return self.root / "history.jsonl"
 
     @property
+    def timings(self) -> Path:
+        """The timings of other studies, as they were when this one began."""
+        return self.root / "timings.jsonl"
+
+    @property
     def trials(self) -> Path:
         return self.root / "trials"
 

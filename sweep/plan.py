@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from statistics import mean
 from typing import Any
 
@@ -83,7 +84,12 @@ class Plan:
 
 
 def make_plan(
-    spec: StudySpec, profile: Profile, models: WalltimeModels, more_warnings: Sequence[str] = ()
+    spec: StudySpec,
+    profile: Profile,
+    models: WalltimeModels,
+    *,
+    runs: Path = Path("runs"),
+    more_warnings: Sequence[str] = (),
 ) -> Plan:
     """Work out what a launch of `spec` on `profile` would do, with the timings of earlier studies.
 
@@ -120,7 +126,7 @@ def make_plan(
         gpu_hours_at_most=min(gpu_hours, limits.gpu_hours or gpu_hours),
         walltime_seconds_at_most=min(rounds_seconds, limits.walltime or rounds_seconds),
         samples=[_shown(sample) for sample in samples[:SAMPLES]],
-        job_script=job_script(profile, spec.name),
+        job_script=job_script(profile, spec.name, runs),
         warnings=[*_warnings(spec, profile, affordable, models), *more_warnings],
     )
 

@@ -45,7 +45,7 @@ class Profile(BaseModel):
         None, description="requests for time are rounded up to a multiple of this; unset: not rounded"
     )
     time_limit: Seconds | None = Field(
-        None, description="the longest request granted; a trial that takes longer goes on in another job"
+        None, ge=60, description="the longest request granted; a trial that takes longer goes on in another job"
     )
     data_dir: str = Field("", description="where cifar10 and mnist lie here; empty: what the study says")
     env: dict[str, str] = Field(default_factory=dict, description="environment variables of every job")
@@ -55,6 +55,12 @@ class Profile(BaseModel):
         """The request for a job that wants so much time: a multiple of `time_step`, `time_limit` at most."""
         step = self.time_step
         rounded = math.ceil(wanted_seconds / step - 1e-9) * step if step else wanted_seconds
+        return rounded if self.time_limit is None else min(rounded, self.time_limit)
+
+    def grantable_seconds(self, room_seconds: float) -> float:
+        """The longest request that is granted and asks for no more than that."""
+        step = self.time_step
+        rounded = math.floor(room_seconds / step) * step if step and math.isfinite(room_seconds) else room_seconds
         return rounded if self.time_limit is None else min(rounded, self.time_limit)
 
     def gpu_ids(self) -> list[str]:

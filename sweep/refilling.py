@@ -74,7 +74,7 @@ class Refiller:
         board, limit = self.board, self.board.spec.limits.trial
         in_flight = len(board.bundles_in_flight())
         is_short = left.seconds < board.launcher.granted_seconds(limit + JOB_OVERHEAD_SECONDS)
-        rest = left.seconds - JOB_OVERHEAD_SECONDS
+        rest = board.launcher.grantable_seconds(left.seconds) - JOB_OVERHEAD_SECONDS if is_short else limit
         is_known = bool(board.models) and ("epochs" in board.spec.space or "epochs" in board.spec.fixed)
         if is_short and (rest < LEAST_SHARE * limit or (in_flight and not is_known)):
             return left.cut_by
@@ -109,8 +109,10 @@ class Refiller:
         """What the job of a trial's next attempt asks for."""
         trial = self.board.paths.trial(record.number)
         used = used_seconds(trial)
-        last = self.board.jobs.get(self.job_name(record.number, record.attempts))
-        previous = last.bundle.request_seconds if last and last.end and last.end.overran else None
+        names = (self.job_name(record.number, attempt) for attempt in range(1, record.attempts + 1))
+        jobs = [self.board.jobs[name] for name in names if name in self.board.jobs]
+        overran = (job.bundle.request_seconds for job in jobs if job.end is not None and job.end.overran)
+        previous = max(overran, default=None)
         return self.board.launcher.granted_seconds(next_request(record, self.board.models, used, previous))
 
     def job_name(self, number: int, attempt: int) -> str:

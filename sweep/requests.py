@@ -26,4 +26,9 @@ def next_request(
     needed = model.enough_seconds(batch_size_of(recipe), max(0, epochs - len(record.epochs)), traits_of(recipe))
     if overrun_request is not None:
         needed = max(needed, RAISE * (overrun_request - JOB_OVERHEAD_SECONDS))
-    return min(left, needed + SLACK_SECONDS) + JOB_OVERHEAD_SECONDS
+    return job_seconds(needed, left)
+
+
+def job_seconds(needed_seconds: float, limit_seconds: float) -> float:
+    """What a job asks for whose trial needs so much, and may take no more than its limit."""
+    return min(limit_seconds, needed_seconds + SLACK_SECONDS) + JOB_OVERHEAD_SECONDS

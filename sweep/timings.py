@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from sweep.files import append_line, read_lines
+from sweep.files import append_line, publish, read_lines, to_json
 from sweep.records import TrialRecord
 
 # What makes two recipes too different to learn one's seconds from the other's.
@@ -32,19 +32,15 @@ class Timing:
 
 
 def timings_of(record: TrialRecord) -> list[Timing]:
-    """What a trial tells: the pace of its epochs, or else what it calibrated before the first."""
+    """What a trial tells: what it calibrated before the first epoch, and the pace of its epochs."""
     recipe = record.spec.recipe
     same: dict[str, Any] = {"traits": traits_of(recipe), "setting": setting_of(recipe)}
     calibration = record.calibration
     device = record.outcome.device if record.outcome else calibration.device if calibration else ""
-    if record.epochs:
-        return [_timing(record, device, same)]
-    if calibration is None:
-        return []
-    return [
-        Timing(float(batch_size), seconds, calibration.startup_seconds, 0, **same, device=device)
-        for batch_size, seconds in calibration.epoch_seconds
-    ]
+    points = calibration.epoch_seconds if calibration else ()
+    startup = calibration.startup_seconds if calibration else 0.0
+    calibrated = [Timing(float(size), seconds, startup, 0, **same, device=device) for size, seconds in points]
+    return [*calibrated, *([_timing(record, device, same)] if record.epochs else [])]
 
 
 def _timing(record: TrialRecord, device: str, same: dict[str, Any]) -> Timing:
@@ -86,6 +82,13 @@ class TimingsFile:
         """Add what a finished trial told."""
         for timing in timings:
             append_line(self.path, {"run": self.run_id, "source": self.source, **asdict(timing)})
+
+    def recall_once(self, snapshot: Path) -> list[Timing]:
+        """What `recall` said the first time: a study that is resumed proposes as it would have."""
+        if not snapshot.exists():
+            lines = (to_json({"run": "", "source": self.source, **asdict(timing)}) for timing in self.recall())
+            publish(snapshot, "".join(f"{line}\n" for line in lines))
+        return replace(self, path=snapshot).recall()
 
     def recall(self) -> list[Timing]:
         """What other runs have left under the same profile and trainer, oldest first."""

@@ -12,7 +12,11 @@ from sweep.timings import Timing, Traits
 UNTIMED_EPOCHS = 3  # proposed at most while nothing has been timed
 MARGIN = 1.1  # a shared machine is seldom as quick as its quickest epoch
 NEWEST = 100  # timings to learn from
-CALIBRATION_WEIGHT = 0.05  # of a few steps, against a whole trial's epochs
+WEIGHTS = {
+    0: 0.05,
+    1: 0.3,
+}  # of a calibration's steps and of a lone epoch, warm-up and all, against several epochs
+YOUNG = 3  # trials that have to be timed before a model may rule a recipe out
 DOUBT = 1.0  # how many timings it takes before half of what sets alike recipes apart is believed
 QUANTILE = 0.95  # of the errors that the margin covers
 
@@ -44,10 +48,16 @@ class WalltimeModel:
         """Wall seconds that will do for a whole trial, 19 times of 20."""
         return self.startup_seconds + epochs * self.epoch_seconds(batch_size, traits) * self.margin
 
+    @property
+    def is_young(self) -> bool:
+        """Whether so few trials were timed that one bad moment may mislead it."""
+        return sum(timing.epochs > 0 for timing in self.seen) < YOUNG
+
     def fitting_epochs(self, batch_size: float, limit_seconds: float, traits: Traits = ()) -> int:
-        """The most epochs that fit `limit_seconds`; 0 if not even one does."""
+        """The most epochs that fit `limit_seconds`; 0 if not even one does, and the model is not young."""
         per_epoch = self.epoch_seconds(batch_size, traits) * self.margin
-        return max(0, math.floor((limit_seconds - self.startup_seconds) / per_epoch))
+        least = 1 if self.seen and self.is_young else 0
+        return max(least, math.floor((limit_seconds - self.startup_seconds) / per_epoch))
 
     def _law(self, batch_size: float) -> float:
         if self.lone_batch is not None:
@@ -97,8 +107,6 @@ def fit_all(timings: Iterable[Timing]) -> WalltimeModels:
 
 def fit(seen: Sequence[Timing]) -> WalltimeModel:
     """Least squares on relative errors with non-negative coefficients, from at least one timing."""
-    if any(timing.epochs > 1 for timing in seen):  # a lone epoch includes every warm-up
-        seen = [timing for timing in seen if timing.epochs != 1]
     startup = median(timing.startup_seconds for timing in seen)
     batches = {timing.batch_size for timing in seen}
     if len(batches) == 1:
@@ -117,7 +125,7 @@ def fit(seen: Sequence[Timing]) -> WalltimeModel:
 
 
 def _weight(timing: Timing) -> float:
-    return 1.0 if timing.epochs else CALIBRATION_WEIGHT
+    return WEIGHTS.get(timing.epochs, 1.0)
 
 
 def _nnls(rows: list[tuple[float, float, float]]) -> tuple[float, float]:

@@ -80,7 +80,8 @@ class TrialContext:
         self._began = time.monotonic() - used_seconds(files)
         limit = self._began + spec.limit_seconds
         # A job that ends with its trial's limit, or nearly, leaves the end to the limit.
-        self._job_end = job_end if job_end + LEAVING_SECONDS < limit else math.inf
+        self.is_cut = job_end + LEAVING_SECONDS < limit
+        self._job_end = job_end if self.is_cut else math.inf
         self.deadline = min(limit, self._job_end + LEAVING_SECONDS)
         self._files, self._spec, self._interrupt = files, spec, interrupt
         self._epochs = list(read_progress(files.progress))
@@ -115,10 +116,6 @@ class TrialContext:
         """Walltime of the trial, earlier attempts included."""
         return time.monotonic() - self._began
 
-    def has_overrun(self) -> bool:
-        """Whether the job's time is over before the trial's: the next attempt gets more."""
-        return not self._interrupt.is_set and self.deadline - LEAVING_SECONDS == self._job_end
-
     def stop_requested(self) -> StopReason | None:
         """A signal and the end of the job's time at once; the stop file, which may lie on a shared file system, at
         most once a second.
@@ -142,9 +139,9 @@ def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag, job_end
         result = load_function(spec.trainer)(config, context)
         if not isinstance(result, TrainResult):
             raise TypeError(f"{spec.trainer} must return a TrainResult; got {type(result).__name__}")
-        if result.ended == Ended.INTERRUPTED or (result.ended == Ended.DEADLINE and context.has_overrun()):
-            left = {"left_after_seconds": context.wall_seconds(), "overrun": context.has_overrun()}
-            append_line(files.progress, left)
+        if result.ended == Ended.INTERRUPTED or (result.ended == Ended.DEADLINE and context.is_cut):
+            overran = {"overran_attempt": attempt} if context.is_cut and not interrupt.is_set else {}
+            append_line(files.progress, {"left_after_seconds": context.wall_seconds(), **overran})
             return
         if result.ended == Ended.PRUNED and not result.detail and not files.stop.exists():
             result = replace(result, detail=HOPELESS)

@@ -43,7 +43,8 @@ def plan(  # noqa: PLR0917  # typer's options are parameters
     starts = gather(spec, warm or [], folder)
     history = [record for start in starts for record in start.history]
     warning = out_of_reach(spec, history)
-    made = make_plan(spec, site, known_models(spec, site, folder, history), [warning] if warning else [])
+    models = known_models(spec, site, folder, history)
+    made = make_plan(spec, site, models, runs=folder, more_warnings=[warning] if warning else [])
     simulation = _simulate(spec, made.slots, history) if simulated else None
     if as_json:
         print_json(made.as_json() | ({} if simulation is None else {"simulation": simulation}))
@@ -62,7 +63,7 @@ def plan(  # noqa: PLR0917  # typer's options are parameters
     out.print(made.job_script, markup=False, soft_wrap=True)
     if simulation is not None:
         out.print("\n[bold]Simulated[/]")
-        out.print(_rows(simulation))
+        out.print(_rows([{**study, "best_accuracy": _percent(study["best_accuracy"])} for study in simulation]))
     for warning in made.warnings:
         out.print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
 
@@ -72,6 +73,10 @@ def _simulate(spec: StudySpec, slots: int, history: list[TrialRecord]) -> list[d
 
     with console().status("Simulating ..."):
         return [asdict(study) for study in simulate_studies(spec, slots, history)]
+
+
+def _percent(accuracy: float | None) -> str | None:
+    return None if accuracy is None else f"{accuracy:.2%}"
 
 
 def _rows(rows: list[dict[str, Any]]) -> Table:

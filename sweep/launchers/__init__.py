@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Protocol
 
 from sweep.paths import RunPaths
@@ -28,6 +29,9 @@ class Launcher(Protocol):
     def granted_seconds(self, wanted_seconds: float) -> float:
         """The request to make for a job that wants so much time: rounded up, at most what the site grants."""
 
+    def grantable_seconds(self, room_seconds: float) -> float:
+        """The longest request that is granted and asks for no more than that."""
+
     def submit(self, bundle: Bundle) -> None:
         """Launch a bundle whose bundle.json is written. Never blocks on the job."""
 
@@ -41,11 +45,11 @@ class Launcher(Protocol):
         """Ask the jobs to leave; they keep their checkpoints."""
 
 
-def job_script(profile: Profile, study: str) -> str:
+def job_script(profile: Profile, study: str, runs: Path) -> str:
     """What the study's first job would run, as a shell script to look at."""
     from sweep.launchers.local import local_script
 
-    return local_script(profile, study)
+    return local_script(profile, study, runs)
 
 
 def make_launcher(profile: Profile, paths: RunPaths) -> Launcher:

@@ -53,6 +53,10 @@ class LocalLauncher:
         """As the profile says."""
         return self.profile.granted_seconds(wanted_seconds)
 
+    def grantable_seconds(self, room_seconds: float) -> float:
+        """As the profile says."""
+        return self.profile.grantable_seconds(room_seconds)
+
     def submit(self, bundle: Bundle) -> None:
         """Start the job's process with a lock that lives as long as it does."""
         files = self.paths.job(bundle.name)
@@ -109,10 +113,10 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, "-u", "-m", "submitit.core._submit", str(folder.absolute())]
 
 
-def local_script(profile: Profile, study: str) -> str:
+def local_script(profile: Profile, study: str, runs: Path) -> str:
     """The first job of a study as a shell script."""
     exports = (f"export {name}={shlex.quote(value)}" for name, value in environment(profile).items())
-    folder = RunPaths(Path("runs") / study).job(f"{study}-00000-1").folder
+    folder = RunPaths(runs / study).job(f"{study}-00000-1").folder
     return "\n".join([*exports, shlex.join(command(folder))])
 
 

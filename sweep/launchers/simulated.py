@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -60,15 +61,23 @@ class SimulatedLauncher:
         surrogate: Surrogate,
         slots: int,
         fault: Fault = lambda bundle: None,
+        *,
+        time_step: float = 0.0,
     ) -> None:
         self.paths, self.clock, self.surrogate, self.slots, self.fault = paths, clock, surrogate, slots, fault
-        self.capacity = slots
+        self.capacity, self.time_step = slots, time_step
         self.jobs: dict[str, SimulatedJob] = {}
         self.free_at = [clock.time()] * slots
 
     def granted_seconds(self, wanted_seconds: float) -> float:
-        """Whatever is wanted."""
-        return wanted_seconds
+        """Rounded up to the time step, if there is one."""
+        step = self.time_step
+        return math.ceil(wanted_seconds / step) * step if step else wanted_seconds
+
+    def grantable_seconds(self, room_seconds: float) -> float:
+        """Rounded down to it."""
+        step = self.time_step
+        return math.floor(room_seconds / step) * step if step else room_seconds
 
     def submit(self, bundle: Bundle) -> None:
         """Queue the job; the next poll starts it if a GPU is free."""
@@ -94,6 +103,8 @@ class SimulatedLauncher:
 
     def next_event(self) -> float:
         """When something happens that a driver would see."""
+        if any(job.course is None and job.ended is None for job in self.jobs.values()):
+            return max(self.clock.time(), min(self.free_at))  # one that waits starts when a GPU is free
         times = [
             self._next_of(job.course, job.written) for job in self.jobs.values() if job.course and job.is_running
         ]
@@ -189,7 +200,7 @@ class SimulatedLauncher:
             if job.course.outcome is not None:
                 publish(files.result, to_json(as_json(job.course.outcome)))
             elif job.course.left_after_seconds is not None:
-                left = {"left_after_seconds": job.course.left_after_seconds, "overrun": True}
+                left = {"left_after_seconds": job.course.left_after_seconds, "overran_attempt": attempt}
                 append_line(files.progress, left)
             self._end(job, job.course.ends, JobState.EXITED)
 

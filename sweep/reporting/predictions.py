@@ -21,13 +21,13 @@ class PredictionQuality:
     high_error: float  # its 90th percentile
     requests: int
     sufficed: float  # share of the requests within which the trial came to its end
-    over_request: float  # mean of requested over used seconds, of those trials
+    over_request: float  # mean of requested over needed seconds, a job's start and end included in both
 
     def __str__(self) -> str:
         return (
             f"off by {self.median_error:.0%} (median), {self.high_error:.0%} (90th percentile) over {self.trials} "
             f"trials; {self.sufficed:.0%} of {self.requests} requests sufficed, "
-            f"at {self.over_request:.2f} times the seconds used"
+            f"at {self.over_request:.2f} times the seconds needed"
         )
 
 
@@ -54,7 +54,7 @@ def prediction_quality(trials: Iterable[TrialRecord], jobs: Iterable[Job]) -> Pr
     ended = [job for job in jobs if job.end is not None and not (job.end.excused and not job.end.overran)]
     asked = {job.bundle.trials[0][0]: job.bundle.request_seconds for job in ended}
     ratios = [
-        (asked[number] - JOB_OVERHEAD_SECONDS) / seconds
+        asked[number] / (seconds + JOB_OVERHEAD_SECONDS)
         for number, seconds in zip(compared["trial"], compared["wall_seconds"], strict=True)
         if number in asked
     ]

@@ -37,14 +37,14 @@ class Leaderboards:
 
     top_accuracy: pd.DataFrame  # columns of _board
     top_speed: pd.DataFrame
-    front: pd.DataFrame  # measured trials that no other beats in both, fastest first
+    front: pd.DataFrame  # of those, the trials that no other beats in both, fastest first
     others: pd.DataFrame  # trial, accuracy, train_seconds, reason, recipe
 
 
 def trials_table(spec: StudySpec, trials: Iterable[TrialRecord]) -> pd.DataFrame:
     """One row per trial: TRIAL_COLUMNS, then a `recipe.<key>` column per key and `metrics.<name>` per metric."""
     records = list(trials)
-    front = pareto_front(records)
+    front = pareto_front(record for record in records if reached(spec, record))
     rows = [_row(spec, record, on_front=record.number in front) for record in records]
     return pd.DataFrame(rows, columns=None if rows else TRIAL_COLUMNS)
 

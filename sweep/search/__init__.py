@@ -84,6 +84,7 @@ class Search:
                 "give this study another name"
             )
         self.count = len(self.study.get_trials(deepcopy=False))
+        self.proposed = self.count  # less those that an earlier driver asked for and never wrote down
         for goal, view in self.views.items():
             view.note(self.study.user_attrs.get(f"sampler:{goal}", {}))
             for record in self.history:
@@ -105,6 +106,7 @@ class Search:
         for number in abandoned:
             self.study.tell(number, state=Verdict.FAIL)
         self.count = max(len(known), max(records, default=-1) + 1)
+        self.proposed = len(records)
         whole = [
             record
             for record in [*self.history, *records.values()]
@@ -136,13 +138,17 @@ class Search:
 
         number = self.count
         view = self.views[goal_of(self.spec, number)]
-        start = self.spec.start[number] if number < len(self.spec.start) else None
+        start = self.spec.start[self.proposed] if self.proposed < len(self.spec.start) else None
         if start is not None:  # what it leaves out is random
             seed = mixed_seed(self.spec.seed, number)
             proposed = view.ask(RandomSampler(seed=seed), encode(self.spec, start))
-            recipe = (decode(self.spec, proposed.params, models, limit_seconds) or {}) | start
+            params = dict(proposed.params)  # if no epoch is said to fit, it is tried all the same
+            whole = decode(self.spec, params, models, limit_seconds) or decode(
+                self.spec, params, {}, limit_seconds
+            )
+            recipe = (whole or {}) | start
         else:
-            make = sampler_maker(self.spec, number)
+            make = sampler_maker(self.spec, number + len(self.history))
             sampler = DistinctSampler(
                 make, (self.spec.seed, number), self.distributions, lambda params: recipe_of(params) is not None
             )
@@ -161,7 +167,7 @@ class Search:
         self.seen.add(identity(self.spec, recipe))
         if self.spec.takes_seed:
             recipe["seed"] = self.spec.seed + number
-        own = sampler_name(self.spec, number) in SAMPLERS
+        own = sampler_name(self.spec, number + len(self.history)) in SAMPLERS
         attributes = {} if own else dict(proposed.system_attrs)
         if view.attributes != self.study.user_attrs.get(f"sampler:{view.goal}", {}):
             self.study.set_user_attr(f"sampler:{view.goal}", view.attributes)
@@ -174,7 +180,7 @@ class Search:
                 system_attrs=attributes,
             )
         )
-        self.count += 1
+        self.count, self.proposed = self.count + 1, self.proposed + 1
         view.adopt(number, proposed)
         for other in self.views.values():
             other.add(number, params, attributes)

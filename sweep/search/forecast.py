@@ -10,7 +10,7 @@ import optuna
 from optuna.samplers import RandomSampler
 
 from sweep.errors import StudyFileError
-from sweep.records import JOB_OVERHEAD_SECONDS
+from sweep.requests import job_seconds
 from sweep.search.proposals import Params, decode, distributions, predict
 from sweep.space import Budgeted, Ordinal
 from sweep.spec import StudySpec
@@ -38,7 +38,7 @@ def draw_samples(spec: StudySpec, models: WalltimeModels, count: int = DRAWS) ->
         recipe = decode(spec, study.ask(space).params, models, spec.limits.trial, sys.maxsize)
         if recipe is not None:
             seconds, enough = predict(models, recipe) or (None, None)
-            request = None if enough is None else min(enough, spec.limits.trial) + JOB_OVERHEAD_SECONDS
+            request = None if enough is None else job_seconds(enough, spec.limits.trial)
             shown = {key: recipe[key] for key in spec.space if key in recipe}
             found.append(Sample(shown, seconds, request))
     return found

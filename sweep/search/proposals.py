@@ -142,7 +142,8 @@ def seconds_to_target(spec: StudySpec, record: TrialRecord) -> float | None:
 def was_cut_short(spec: StudySpec, record: TrialRecord) -> bool:
     """Missed the target within a limit below the study's, as the end of a budget leaves: no fair value."""
     missed = (record.accuracy or 0.0) < spec.target
-    cut = record.state == TrialState.DEADLINE and record.spec.limit_seconds < spec.limits.trial
+    ended_early = record.state in (TrialState.DEADLINE, TrialState.PRUNED)
+    cut = ended_early and record.spec.limit_seconds < spec.limits.trial
     return missed and cut
 
 
@@ -154,7 +155,8 @@ def verdict(spec: StudySpec, record: TrialRecord, goal: Goal) -> tuple[optuna.tr
     accuracy = record.accuracy if record.state.is_measured else 0.0
     if accuracy is None:
         return states.FAIL, None
-    if record.state == TrialState.PRUNED and record.epochs:  # it did not have the time that others had
+    stopped = record.state == TrialState.PRUNED or (goal == "accuracy" and record.state == TrialState.TARGET)
+    if stopped and record.epochs:  # it did not have the epochs that others had
         accuracy = expected_accuracy(record.epochs)
     reached = seconds_to_target(spec, record) if record.state.is_measured else None
     return states.COMPLETE, objective(spec, goal, accuracy, reached)

@@ -35,10 +35,16 @@ def test_a_flat_curve_far_below_the_target_is_given_up_unless_that_is_switched_o
 
 
 def test_epochs_beyond_the_limit_do_not_count_as_hope() -> None:
-    rising = curve(0.1, 0.2, 0.3, epochs=100)  # three more at this pace, and it is there
+    rising = curve(0.1, 0.2, 0.3, epochs=12)  # three more at this pace, and it is there
     hopeful, short = (trial_spec(stop_at=0.6, stop_hopeless=True, limit_seconds=limit) for limit in (60.0, 8.0))
     assert stop_after_epoch(hopeful, rising) is None
     assert stop_after_epoch(short, rising) == StopReason.PRUNED
+
+
+def test_nothing_is_given_up_in_the_first_quarter_of_its_epochs() -> None:
+    spec = trial_spec(stop_at=0.6, stop_hopeless=True, limit_seconds=1000.0)
+    assert stop_after_epoch(spec, curve(*[0.1] * 9, epochs=40)) is None
+    assert stop_after_epoch(spec, curve(*[0.1] * 10, epochs=40)) == StopReason.PRUNED
 
 
 @given(accuracies, st.integers(0, 50))

@@ -104,6 +104,8 @@ class DiesBeforeLaunching:
     def granted_seconds(self, wanted_seconds):
         return wanted_seconds
 
+    grantable_seconds = granted_seconds
+
     def poll(self, bundles):
         return dict.fromkeys(bundles, JobState.EXITED)
 

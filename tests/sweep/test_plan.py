@@ -190,7 +190,7 @@ def test_a_limit_in_which_no_epoch_of_anything_fits_is_refused_with_what_is_need
 
 
 def test_a_job_that_is_shorter_than_a_trial_is_warned_of() -> None:
-    assert warned(make_plan(study(), here(time_limit=30), {}), "go on from their checkpoint in another job")
+    assert warned(make_plan(study(), here(time_limit=60), {}), "go on from their checkpoint in another job")
 
 
 def test_the_first_jobs_script_is_shown() -> None:

@@ -157,14 +157,17 @@ def test_a_trial_that_measured_nothing_has_no_value() -> None:
     assert verdict(SPEC, ended(0, "deadline", None), "speed") == (Verdict.FAIL, None)
 
 
+@pytest.mark.parametrize("state", ["deadline", "pruned"])
 @pytest.mark.parametrize("accuracy", [0.89, None])
-def test_a_trial_that_a_shorter_limit_ended_before_the_target_has_no_value(accuracy: float | None) -> None:
-    record = ended(0, "deadline", accuracy, spec=trial_spec(limit_seconds=59.9))
+def test_a_trial_that_a_shorter_limit_ended_before_the_target_has_no_value(
+    state: str, accuracy: float | None
+) -> None:
+    record = ended(0, state, accuracy, spec=trial_spec(limit_seconds=59.9))
     assert was_cut_short(SPEC, record)
     assert verdict(SPEC, record, "speed") == (Verdict.FAIL, None)
 
 
-@pytest.mark.parametrize("state", ["completed", "pruned", "diverged", "out_of_memory"])
+@pytest.mark.parametrize("state", ["completed", "diverged", "out_of_memory"])
 def test_a_trial_that_came_to_its_own_end_within_a_shorter_limit_has_its_value(state: str) -> None:
     record = ended(0, state, 0.5, spec=trial_spec(limit_seconds=59.9))
     assert not was_cut_short(SPEC, record)

@@ -101,7 +101,7 @@ def test_an_unknown_pruner_and_options_that_it_does_not_take_are_refused() -> No
 
 @pytest.mark.parametrize("goal", ["both", "speed"])
 def test_a_pruner_needs_goal_accuracy(goal: str) -> None:
-    with pytest.raises(ValueError, match=f"pruner = median goes with goal accuracy; trials of goal {goal} end"):
+    with pytest.raises(ValueError, match=f"pruner = median goes with goal accuracy, not {goal}:"):
         study(goal=goal, pruner="median")
 
 

@@ -77,7 +77,9 @@ def studies(draw: st.DrawFn) -> StudySpec:
 class World:
     """A run, its clock and its jobs, which live on when a driver dies."""
 
-    def __init__(self, spec: StudySpec, folder: Path, deaths: random.Random | None = None) -> None:
+    def __init__(
+        self, spec: StudySpec, folder: Path, deaths: random.Random | None = None, time_step: float = 0.0
+    ) -> None:
         self.spec, self.clock = spec, VirtualClock()
         self.paths = create_run(spec, here(), folder)
 
@@ -85,7 +87,7 @@ class World:
             dies = deaths is not None and deaths.random() < 0.25
             return deaths.uniform(0, spec.limits.trial) if dies and deaths else None
 
-        self.launcher = SimulatedLauncher(self.paths, self.clock, moody, SLOTS, fault)
+        self.launcher = SimulatedLauncher(self.paths, self.clock, moody, SLOTS, fault, time_step=time_step)
 
     def driver(self) -> Driver:
         events = EventLog(self.paths.events, self.clock)
@@ -114,10 +116,10 @@ quick = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCh
 
 
 @quick
-@given(spec=studies(), seed=st.integers(0, 2**16))
-def test_the_budget_is_never_exceeded_and_limits_hold(spec: StudySpec, seed: int) -> None:
+@given(spec=studies(), seed=st.integers(0, 2**16), time_step=st.sampled_from([0.0, 7.0, 60.0]))
+def test_the_budget_is_never_exceeded_and_limits_hold(spec: StudySpec, seed: int, time_step: float) -> None:
     with new_folder() as folder:
-        world = World(spec, folder, random.Random(seed))
+        world = World(spec, folder, random.Random(seed), time_step)
         driver, ending = world.driver(), None
         while ending is None:
             try:
@@ -225,6 +227,46 @@ def test_a_trial_that_needs_more_than_was_asked_for_goes_on_with_a_greater_reque
     assert {record.state for record in board.trials.values()} <= {TrialState.COMPLETED, TrialState.DEADLINE}
     requests = [job.bundle.request_seconds for job in board.jobs.values()]
     assert min(requests) < 60 < 90 + JOB_OVERHEAD_SECONDS == max(requests)
+
+
+def test_a_trial_that_overran_once_and_then_dies_is_lost_after_its_retries(tmp_path: Path) -> None:
+    spec = study(
+        goal="accuracy",
+        sampler="random",
+        retries=1,
+        limits={"trials": 60, "trial": 90},
+        space={"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 100}, "batch_size": {"values": [4, 32, 256]}},
+    )
+    world = World(spec, tmp_path)
+    overran: set[int] = set()
+
+    def dies_after_an_overrun(bundle: Bundle) -> float | None:
+        ((number, attempt),) = bundle.trials
+        if attempt > 1:
+            overran.add(number)
+        return 0.5 if attempt > 1 else None
+
+    world.launcher.fault = dies_after_an_overrun
+    driver = world.driver()
+    while driver.step() is None:
+        world.advance()
+    assert overran
+    for number in overran:
+        record = driver.board.trials[number]
+        assert (record.state, record.attempts) == (TrialState.LOST, 3), "the overrun, and then two that died"
+
+
+def test_no_gpu_is_idle_while_there_are_trials_left(tmp_path: Path) -> None:
+    spec = study(
+        sampler="random",
+        goal="accuracy",
+        limits={"trials": 40, "trial": 90},
+        space={"x": {"low": 0.0, "high": 1.0}, "epochs": {"values": [1, 40]}},
+    ).model_copy(update={"fixed": {"batch_size": 32}})
+    board, _ = simulate(spec, surrogate, 2, tmp_path)
+    busy = sum(job.end.gpu_seconds for job in board.jobs.values() if job.end is not None)
+    longest = STARTUP + 40 * 1.625
+    assert board.elapsed_seconds() <= busy / 2 + longest
 
 
 def test_goal_both_finds_a_front(tmp_path: Path) -> None:

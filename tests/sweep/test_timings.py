@@ -27,9 +27,20 @@ def test_a_calibration_is_a_timing_of_each_of_its_batch_sizes() -> None:
     ]
 
 
-def test_epochs_take_the_place_of_the_calibration() -> None:
+def test_epochs_are_told_beside_the_calibration() -> None:
     record = replace(running(0, epoch(1, 4.0), epoch(2, 6.0)), calibration=CALIBRATION)
-    assert [(one.epoch_seconds, one.epochs, one.device) for one in timings_of(record)] == [(2.0, 2, "cpu")]
+    told = [(one.epoch_seconds, one.epochs, one.device) for one in timings_of(record)]
+    assert told == [(20.0, 0, "cpu"), (6.0, 0, "cpu"), (2.0, 2, "cpu")]
+
+
+def test_a_resumed_study_recalls_what_it_began_with(tmp_path: Path) -> None:
+    shared, own = TimingsFile(tmp_path / "timings.jsonl", "two", "local ours"), tmp_path / "own.jsonl"
+    other = replace(shared, run_id="one")
+    other.remember([paced(64, 10.0, setting="s")])
+    assert shared.recall_once(own) == [paced(64, 10.0, setting="s")]
+    other.remember([paced(8, 30.0, setting="s")])
+    assert shared.recall_once(own) == [paced(64, 10.0, setting="s")]
+    assert len(shared.recall()) == 2
 
 
 def test_the_end_of_a_trial_counts_with_its_start() -> None:

@@ -117,7 +117,7 @@ def test_a_trial_that_is_told_to_leave_has_no_result_yet(trial: TrialPaths, inte
     assert len(read_progress(trial.progress)) == 1
     *_, last = read_lines(trial.progress)
     assert last["left_after_seconds"] > 0
-    assert last["overrun"] is False
+    assert not has_overrun(trial, 1)
     assert used_seconds(trial) == last["left_after_seconds"] > 0
 
 
@@ -313,7 +313,8 @@ def test_a_job_whose_time_is_over_before_its_trials_leaves_without_a_result(
     trial = written(tmp_path, recipe={"x": 0.3, "seconds": 30.0, "epochs": 30}, stop_at=None)
     run_trial(trial, 1, interrupt, job_end=time.monotonic() + 0.3)
     assert read_outcome(trial) is None
-    assert has_overrun(trial)
+    assert has_overrun(trial, 1)
+    assert not has_overrun(trial, 2), "a later attempt is not to be taken for it"
     assert used_seconds(trial) < 20
 
 
@@ -325,7 +326,7 @@ def test_a_job_that_ends_with_its_trials_limit_leaves_the_end_to_the_limit(
     result = read_outcome(trial)
     assert result is not None
     assert result.state == TrialState.DEADLINE
-    assert not has_overrun(trial)
+    assert not has_overrun(trial, 1)
 
 
 def test_a_hopeless_trial_is_pruned_with_the_reason(tmp_path: Path, interrupt: InterruptFlag) -> None:
