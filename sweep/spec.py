@@ -91,8 +91,8 @@ class StudySpec(BaseModel):
             problems.append('sampler_options are of one sampler; sampler = "auto" is two')
         if self.pruner and self.goal != "accuracy":
             problems.append(
-                f"pruner = {self.pruner} goes with goal accuracy, not {self.goal}: trials for speed end at the target; "
-                "leave it out: stop_hopeless does its work"
+                f"pruner = {self.pruner} goes with goal accuracy, not {self.goal}: trials for speed end at the "
+                "target; leave it out: stop_hopeless does its work"
             )
         if self.pruner_options and not self.pruner:
             problems.append("pruner_options are of a pruner; name one")
