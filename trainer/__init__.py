@@ -1,5 +1,5 @@
 """One training run: data, network, optimizer and clock. Knows nothing of studies, Optuna or Slurm."""
 
-from trainer.context import Ended, EpochReport, RunContext, StopReason, TrainResult
+from trainer.context import Calibration, Ended, EpochReport, RunContext, StopReason, TrainResult
 
-__all__ = ["Ended", "EpochReport", "RunContext", "StopReason", "TrainResult"]
+__all__ = ["Calibration", "Ended", "EpochReport", "RunContext", "StopReason", "TrainResult"]
