@@ -17,7 +17,7 @@ from sweep.summary import summarize
 from sweep.surrogate import CurveSurrogate, curves_of, read_curves
 from sweep.toml_files import builtin_folder
 
-SEEDS = 5
+SEEDS = 3
 TABLE = "cifar10_curves.csv"  # of the reference network
 
 

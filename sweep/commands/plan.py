@@ -24,7 +24,7 @@ def plan(  # noqa: PLR0917  # typer's options are parameters
     warm: WarmStarts = None,
     simulated: Annotated[
         bool,
-        typer.Option("--simulate", help="Run the study on a virtual clock, five times; show what it finds."),
+        typer.Option("--simulate", help="Run the study on a virtual clock, three times; show what it finds."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:

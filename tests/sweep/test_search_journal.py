@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState as Verdict
-from sweep_builders import ended, here, job, study, trial_spec, write_job, written_run
+from sweep_builders import ended, gone, here, job, study, trial_spec, waiting, write_job, written_run
 
 from sweep.driver import Driver
 from sweep.errors import RunFolderError
 from sweep.events import EventLog
 from sweep.launchers import make_launcher
-from sweep.records import TrialRecord
+from sweep.records import TrialRecord, TrialState
 from sweep.search import Search
 from sweep.search.storage import mend_journal
 from sweep.spec import StudySpec
+from sweep.timings import setting_of
+from sweep.walltime import WalltimeModel
 
 SPEC = study(sampler="random")
 Records = dict[int, TrialRecord]
@@ -243,3 +245,30 @@ def test_a_driver_goes_on_though_the_folder_of_a_trial_in_flight_is_gone(tmp_pat
     driver.adopt()
     driver.collector.collect()
     assert driver.board.bundles_in_flight() == {}
+
+
+def test_a_trial_whose_last_job_was_booked_by_a_driver_that_died_then_is_lost(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"retries": 0})
+    paths = written_run(tmp_path, spec, [waiting(0)])
+    write_job(paths, job(0, end=gone()))
+    driver = Driver(paths, spec, Search(spec, paths.journal), make_launcher(here(), paths), EventLog(paths.events))
+    driver.adopt()
+    assert driver.board.trials[0].state == TrialState.LOST
+
+
+def test_a_recipe_to_start_with_is_not_lost_with_the_driver_that_asked_for_it(tmp_path: Path) -> None:
+    spec = SPEC.model_copy(update={"start": ({"x": 0.25},)})
+    for _ in range(2):  # the first dies before the trial's folder is there
+        search = Search(spec, tmp_path / "journal.log")
+        search.reconcile({})
+        assert search.ask({}, 60.0).recipe["x"] == 0.25
+
+
+def test_a_recipe_to_start_with_keeps_the_fixed_keys_though_no_epoch_is_said_to_fit(tmp_path: Path) -> None:
+    space = {"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 9}}
+    spec = study(fixed={"model": "mine"}, space=space, start=[{"x": 0.25}])
+    models = {setting_of({"model": "mine"}): WalltimeModel(500.0, 0.0, startup_seconds=0.0, margin=1.1)}
+    recipe = Search(spec, tmp_path / "journal.log").ask(models, 60.0).recipe
+    assert recipe["model"] == "mine"
+    assert recipe["x"] == 0.25
+    assert 1 <= recipe["epochs"] <= 3
