@@ -14,7 +14,7 @@ LOOK_SHARE = 0.25  # of the epochs, before which nothing is given up: some curve
 SLACK = (
     0.08  # of accuracy that a curve may gain over its extrapolation, as when the learning rate falls at the end
 )
-HOPELESS = "its learning curve could not reach the target within its epochs and limit"
+HOPELESS = "its target was out of reach"
 
 
 def stop_after_epoch(spec: TrialSpec, epochs: Sequence[EpochReport]) -> StopReason | None:

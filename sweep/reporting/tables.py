@@ -87,7 +87,8 @@ def describe_recipe(record: TrialRecord) -> str:
     """The searched keys in one line, epochs first."""
     planned = record.spec.recipe.get("epochs")
     done = record.outcome.epochs if record.outcome else len(record.epochs)
-    trained = f"{planned} epochs" if done == planned else f"{done} of {planned} epochs"
+    plural = "" if planned == 1 else "s"
+    trained = f"{planned} epoch{plural}" if done == planned else f"{done} of {planned} epoch{plural}"
     return ", ".join(part for part in (trained if planned is not None else "", recipe_text(record)) if part)
 
 
