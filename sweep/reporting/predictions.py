@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from statistics import mean, median
 
@@ -51,19 +51,30 @@ def prediction_quality(trials: Iterable[TrialRecord], jobs: Iterable[Job]) -> Pr
     if compared.empty:
         return None
     errors = (compared["predicted_seconds"] - compared["wall_seconds"]).abs() / compared["wall_seconds"]
-    ended = [job for job in jobs if job.end is not None and not (job.end.excused and not job.end.overran)]
-    asked = {job.bundle.trials[0][0]: job.bundle.request_seconds for job in ended}
+    decided = [job for job in jobs if _overran(job) or _decided(job, records)]
+    asked = {job.bundle.trials[0][0]: job.bundle.request_seconds for job in decided if not _overran(job)}
     ratios = [
         asked[number] / (seconds + JOB_OVERHEAD_SECONDS)
         for number, seconds in zip(compared["trial"], compared["wall_seconds"], strict=True)
         if number in asked
     ]
-    enough = [not (job.end and (job.end.overran or job.end.state == JobState.TIMEOUT)) for job in ended]
+    enough = [not _overran(job) for job in decided]
     return PredictionQuality(
         len(compared),
         median(errors),
         float(np.percentile(errors, 90)),
         len(enough),
-        mean(enough),
+        mean(enough) if enough else 1.0,
         mean(ratios) if ratios else 1.0,
     )
+
+
+def _overran(job: Job) -> bool:
+    return job.end is not None and (job.end.overran or job.end.state == JobState.TIMEOUT)
+
+
+def _decided(job: Job, records: Mapping[int, TrialRecord]) -> bool:
+    """Whether the job brought its trial to its end; one whose process died tells nothing of its request."""
+    number, attempt = job.bundle.trials[0]
+    outcome = records[number].outcome if number in records else None
+    return job.end is not None and outcome is not None and outcome.attempt == attempt
