@@ -29,6 +29,7 @@ class Board:
         *,
         memory: TimingsFile | None = None,
     ) -> None:
+        """`memory` keeps timings from study to study."""
         self.paths, self.spec, self.search, self.launcher, self.events = paths, spec, search, launcher, events
         self.jobs: dict[str, Job] = load_jobs(paths)
         self.trials: dict[int, TrialRecord] = load_trials(paths, self.jobs)

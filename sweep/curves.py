@@ -11,9 +11,7 @@ from trainer.context import EpochReport, StopReason
 
 FIRST_LOOK = 2  # epochs
 LOOK_SHARE = 0.25  # of the epochs, before which nothing is given up: some curves begin flat
-SLACK = (
-    0.08  # of accuracy that a curve may gain over its extrapolation, as when the learning rate falls at the end
-)
+SLACK = 0.08  # of accuracy that a curve may gain over its extrapolation, as when the learning rate falls
 HOPELESS = "its target was out of reach"
 
 

@@ -9,32 +9,16 @@ from sweep import files
 from sweep.board import Board
 from sweep.collecting import Collector
 from sweep.errors import RunFolderError
-from sweep.events import EventLog
-from sweep.launchers import Launcher
-from sweep.paths import RunPaths
 from sweep.records import Ending, JobState
 from sweep.refilling import Refiller
-from sweep.search import Search
-from sweep.spec import StudySpec
-from sweep.timings import TimingsFile
 
 
 class Driver:
     """Drives one run. The caller holds the driver's lock; only the driver writes the study and the events."""
 
-    def __init__(
-        self,
-        paths: RunPaths,
-        spec: StudySpec,
-        search: Search,
-        launcher: Launcher,
-        events: EventLog,
-        *,
-        memory: TimingsFile | None = None,
-    ) -> None:
-        """`memory` keeps timings from study to study."""
-        self.board = Board(paths, spec, search, launcher, events, memory=memory)
-        self.collector, self.refiller = Collector(self.board), Refiller(self.board)
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.collector, self.refiller = Collector(board), Refiller(board)
 
     def run(self, poll_seconds: float, on_step: Callable[[Board], None]) -> Ending:
         """Drive until the study is over.

@@ -211,6 +211,7 @@ def change_limits(paths: RunPaths, changes: Changes) -> None:
 
 def make_driver(run: Run, events: EventLog) -> Driver:
     """The driver of a run; the caller holds its lock."""
+    from sweep.board import Board
     from sweep.driver import Driver
     from sweep.launchers import make_launcher
     from sweep.search import Search
@@ -219,7 +220,8 @@ def make_driver(run: Run, events: EventLog) -> Driver:
     run_id = run.paths.run_id.read_text()
     search = Search(run.spec, run.paths.journal, run_id, load_history(run.paths))
     memory = TimingsFile(run.paths.root.parent / TIMINGS, run_id, f"{run.profile.name} {run.spec.trainer}")
-    return Driver(run.paths, run.spec, search, make_launcher(run.profile, run.paths), events, memory=memory)
+    launcher = make_launcher(run.profile, run.paths)
+    return Driver(Board(run.paths, run.spec, search, launcher, events, memory=memory))
 
 
 def drive(

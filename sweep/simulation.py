@@ -24,7 +24,7 @@ def simulate(spec: StudySpec, surrogate: Surrogate, slots: int, folder: Path) ->
     launcher = SimulatedLauncher(paths, clock, surrogate, slots)
     search = Search(spec, paths.journal, paths.run_id.read_text())
     events.write("launched")
-    driver = Driver(paths, spec, search, launcher, events)
+    driver = Driver(Board(paths, spec, search, launcher, events))
     driver.adopt()
     while (ending := driver.step()) is None:
         clock.now = max(clock.now, launcher.next_event())

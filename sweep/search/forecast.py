@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import optuna
@@ -64,10 +63,10 @@ def batch_sizes_without_an_epoch(spec: StudySpec, models: WalltimeModels) -> lis
     """The batch sizes of the space of which no epoch fits the limit, whatever the network."""
     if not isinstance(spec.space.get("epochs"), Budgeted):
         return []
-    fits: Mapping[float, list[bool]] = {size: [] for _, size in _known(spec, models)}
+    fits: dict[float, bool] = {}
     for model, size in _known(spec, models):
-        fits[size].append(model.fitting_epochs(size, spec.limits.trial) > 0)
-    return [size for size, found in fits.items() if not any(found)]
+        fits[size] = fits.get(size, False) or model.fitting_epochs(size, spec.limits.trial) > 0
+    return [size for size, found in fits.items() if not found]
 
 
 def _known(spec: StudySpec, models: WalltimeModels) -> list[tuple[WalltimeModel, float]]:

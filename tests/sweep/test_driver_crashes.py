@@ -13,6 +13,7 @@ from driving import Driver, events, results, sweep, told, wait_until, workers, w
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 
+from sweep.board import Board
 from sweep.driver import Driver as StudyDriver
 from sweep.events import EventLog
 from sweep.records import JobState
@@ -120,7 +121,7 @@ def test_an_intent_whose_process_never_started_is_retried(tmp_path):
     spec, profile = read_files(str(write_study(tmp_path, trials=1)), "local", {})
     paths = create_run(spec, profile, Path("runs").absolute())
     search = Search(spec, paths.journal, paths.run_id.read_text())
-    driver = StudyDriver(paths, spec, search, DiesBeforeLaunching(), EventLog(paths.events))
+    driver = StudyDriver(Board(paths, spec, search, DiesBeforeLaunching(), EventLog(paths.events)))
     with pytest.raises(KeyboardInterrupt):
         driver.run(0.01, lambda driver: None)
     assert sweep("resume").returncode == 0

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sweep_builders import here, study
 
+from sweep.board import Board
 from sweep.clock import VirtualClock
 from sweep.driver import Driver
 from sweep.errors import BreakerError
@@ -93,7 +94,7 @@ class World:
         events = EventLog(self.paths.events, self.clock)
         events.write("resumed")
         search = Search(self.spec, self.paths.journal, self.paths.run_id.read_text())
-        driver = Driver(self.paths, self.spec, search, self.launcher, events)
+        driver = Driver(Board(self.paths, self.spec, search, self.launcher, events))
         driver.adopt()
         return driver
 
@@ -206,14 +207,19 @@ def test_the_walltime_model_fills_the_limit_and_never_overruns(tmp_path: Path) -
     assert max(walls) <= 60
 
 
-def test_a_trial_that_needs_more_than_was_asked_for_goes_on_with_a_greater_request(tmp_path: Path) -> None:
-    spec = study(
+def long_trials(retries: int) -> StudySpec:
+    """Sixty trials of up to ninety seconds, of which the moody ones overrun their requests."""
+    return study(
         goal="accuracy",
         sampler="random",
-        retries=0,
+        retries=retries,
         limits={"trials": 60, "trial": 90},
         space={"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 100}, "batch_size": {"values": [4, 32, 256]}},
     )
+
+
+def test_a_trial_that_needs_more_than_was_asked_for_goes_on_with_a_greater_request(tmp_path: Path) -> None:
+    spec = long_trials(retries=0)
     board, _ = simulate(spec, moody, SLOTS, tmp_path)
     overran = [job for job in board.jobs.values() if job.end is not None and job.end.overran]
     assert overran, "some trials are three times slower than the model can know"
@@ -230,13 +236,7 @@ def test_a_trial_that_needs_more_than_was_asked_for_goes_on_with_a_greater_reque
 
 
 def test_a_trial_that_overran_once_and_then_dies_is_lost_after_its_retries(tmp_path: Path) -> None:
-    spec = study(
-        goal="accuracy",
-        sampler="random",
-        retries=1,
-        limits={"trials": 60, "trial": 90},
-        space={"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 100}, "batch_size": {"values": [4, 32, 256]}},
-    )
+    spec = long_trials(retries=1)
     world = World(spec, tmp_path)
     overran: set[int] = set()
 

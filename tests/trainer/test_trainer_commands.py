@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from trainer_helpers import files_below, make_imagefolder, make_mnist, outcome, refused, rows
+from trainer_helpers import files_below, outcome, refused, rows
 
 from trainer.__main__ import main
 from trainer.commands import BUG
@@ -16,19 +16,6 @@ from trainer.recipes import RECIPES
 from trainer.weights import RECIPE
 
 SMALL = ["--epochs", "2", "--batch-size", "20", "--loss-steps", "1000"]  # for forty images
-
-
-@pytest.fixture
-def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Forty made images to train on and twenty to test with, where the environment says."""
-    make_mnist(tmp_path / "data")
-    monkeypatch.setenv("SWEEP_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def pets(tmp_path: Path) -> str:
-    return f"imagefolder:{make_imagefolder(tmp_path / 'pets', per_class=10, shape=(20, 20))}"
 
 
 # Named recipes

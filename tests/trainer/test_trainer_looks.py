@@ -8,23 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from trainer_helpers import files_below, make_imagefolder, make_mnist, outcome, refused, rows, save_image
+from trainer_helpers import files_below, make_imagefolder, outcome, refused, rows, save_image
 
 from trainer.weights import RECIPE
-
-
-@pytest.fixture
-def mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Forty made images to train on and twenty to test with, where the environment says."""
-    make_mnist(tmp_path / "data")
-    monkeypatch.setenv("SWEEP_DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-@pytest.fixture
-def pets(tmp_path: Path) -> str:
-    return f"imagefolder:{make_imagefolder(tmp_path / 'pets', per_class=10, shape=(20, 20))}"
-
 
 # Weights tested again
 
