@@ -77,7 +77,7 @@ def test_a_bundle_is_read_as_it_was_written() -> None:
 
 
 def test_the_end_of_a_job_is_read_as_it_was_written() -> None:
-    assert JobEnd.from_json(json.loads(to_json(as_json(gone(excused=True))))) == gone(excused=True)
+    assert JobEnd.from_json(json.loads(to_json(as_json(gone(3, 4))))) == gone(3, 4)
 
 
 def test_a_trial_that_runs_is_as_accurate_as_its_last_epoch() -> None:
