@@ -30,7 +30,8 @@ from cluster_processes import (
 APT = "apt-get install -y --no-install-recommends slurm-wlm slurmdbd slurm-wlm-mysql-plugin munge mariadb-server"
 COMMANDS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mungekey", "mariadbd", "mariadb-install-db", "sbatch")
 PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin", "/sbin", "/bin"])
-UP = ("idle", "mixed", "allocated")
+SMALL_DATABASE = ("--no-defaults", "--user=root", "--innodb-log-file-size=4M")
+UP = ("idle", "mixed", "allocated", "completing", "planned")
 
 
 class Cluster:
@@ -123,9 +124,11 @@ class Cluster:
     def state_of(self, job_id: str) -> str:
         """The job's state as sacct has it, or else squeue; empty while neither knows it."""
         booked = self._ask("sacct", "-X", "-n", "-P", "-j", job_id, "-o", "State").stdout.split("\n")[0]
-        if not booked:
-            booked = self._ask("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T").stdout
-        return booked.split()[0] if booked.split() else ""
+        return booked.split()[0] if booked else self.queue_state_of(job_id)  # "CANCELLED by 0"
+
+    def queue_state_of(self, job_id: str) -> str:
+        """The state as slurmctld has it: seconds ahead of sacct, but forgotten minutes after the job's end."""
+        return self._ask("squeue", "--noheader", "--states=all", f"--jobs={job_id}", "--format=%T").stdout.strip()
 
     def wait_for_state(self, job_id: str, states: str | Iterable[str], seconds: float = 60) -> str:
         """Wait until the job is in one of the states; which one."""
@@ -187,6 +190,8 @@ class Cluster:
         """Bring a node back, if it is gone, and wait until Slurm uses it again."""
         if not alive(self._pid(name)):
             self._start_slurmd(name)
+        if self.node_state(name).startswith("drain"):  # as after a step that would not end
+            self.run("scontrol", "update", f"NodeName={name}", "State=RESUME")
         wait_until(lambda: self.node_state(name) in UP, 30, lambda: f"{name} is {self.node_state(name)}")
 
     def node_state(self, name: str) -> str:
@@ -244,10 +249,10 @@ class Cluster:
     def _start_database(self) -> None:
         data = self.folder / "database"
         if not (data / "mysql").exists():
-            self._do("mariadb-install-db", "--no-defaults", "--user=root", f"--datadir={data}", "--skip-test-db")
+            self._do("mariadb-install-db", *SMALL_DATABASE, f"--datadir={data}", "--skip-test-db")
         socket = self.folder / "mariadb.socket"
         self._do(
-            *("setsid", "--fork", "mariadbd", "--no-defaults", "--user=root", "--skip-networking"),
+            *("setsid", "--fork", "mariadbd", *SMALL_DATABASE, "--skip-networking"),
             *(f"--datadir={data}", f"--socket={socket}", f"--pid-file={self.folder}/mariadbd.pid"),
             *(f"--log-error={self.folder}/mariadbd.log", "--innodb-flush-log-at-trx-commit=0"),
         )

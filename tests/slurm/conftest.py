@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,6 +33,7 @@ def cluster() -> Iterator[Cluster]:
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
         if not kept:
             cluster.stop()
+            shutil.rmtree(folder)
 
 
 @pytest.fixture(autouse=True)

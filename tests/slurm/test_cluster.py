@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from cluster import Cluster
 from cluster_config import NODES
+from cluster_processes import daemons_of, job_processes, kill
 
 
 def test_four_idle_nodes_have_two_gpus_each(cluster: Cluster) -> None:
@@ -53,7 +54,18 @@ def test_jobs_outlive_their_controller(cluster: Cluster) -> None:
     job = cluster.submit("sleep 300")
     cluster.wait_for_state(job, "RUNNING")
     cluster.restart_controller()
-    assert cluster.state_of(job) == "RUNNING"
+    assert cluster.queue_state_of(job) == "RUNNING"
+    assert "Restarts=0" in cluster.run("scontrol", "show", "job", job)
+
+
+def test_a_cluster_whose_daemons_were_killed_boots_again(cluster: Cluster) -> None:
+    lost = cluster.submit("sleep 300", "--no-requeue")
+    cluster.wait_for_state(lost, "RUNNING")
+    kill(daemons_of(cluster.folder))
+    assert not cluster.answers()
+    cluster.start()
+    assert not job_processes(cluster.name)
+    cluster.wait_for_state(cluster.submit("true"), "COMPLETED")
 
 
 def test_squeue_knows_jobs_while_accounting_is_away(cluster: Cluster) -> None:
