@@ -116,6 +116,11 @@ def gone(*failed: int, gpu_seconds: float = 20.0) -> JobEnd:
     return JobEnd(JobState.EXITED, gpu_seconds, failed)
 
 
+def died(times: int) -> tuple[JobState, ...]:
+    """The failures of a trial whose process died so often."""
+    return (JobState.EXITED,) * times
+
+
 def write_job(paths: RunPaths, made: Job) -> None:
     folder = paths.job(made.bundle.name)
     folder.folder.mkdir(parents=True, exist_ok=True)

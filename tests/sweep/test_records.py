@@ -38,7 +38,8 @@ def test_all_states_but_queued_and_running_are_final(state: TrialState) -> None:
 
 @pytest.mark.parametrize("state", TrialState)
 def test_a_failure_is_a_trial_whose_recipe_may_not_be_to_blame(state: TrialState) -> None:
-    assert state.is_failure is (state.value in ("failed", "timeout", "lost"))
+    by_job = ("timeout", "preempted", "node_failure", "host_out_of_memory", "setup_failed", "cancelled", "lost")
+    assert state.is_failure is (state.value in ("failed", *by_job))
 
 
 @pytest.mark.parametrize("state", TrialState)
