@@ -68,7 +68,7 @@ class Profile(BaseModel):
         if self.launcher == "local" and self.slurm is not None:
             mistakes.append('slurm: the table is for launcher = "slurm"')
         if self.launcher == "slurm":
-            of_one_machine = [key for key in ("slots", "gpus", "standby") if key in self.model_fields_set]
+            of_one_machine = [key for key in ("slots", "gpus", "standby") if getattr(self, key) != "auto"]
             mistakes += [
                 f"{key}: is for one machine; with Slurm, say slurm.max_jobs, slurm.max_queued_jobs and "
                 "slurm.lanes_per_job"

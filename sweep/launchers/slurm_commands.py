@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from submitit.core.utils import FailedSubmissionError
-from submitit.helpers import clean_env
 from submitit.slurm.slurm import SlurmExecutor
 
 from sweep.records import JobState
@@ -80,8 +80,9 @@ class SlurmJob:
 def run(command: Sequence[str], seconds: float = COMMAND_SECONDS) -> str:
     """The command's output. Raises SlurmError with what it said."""
     try:
-        with clean_env():  # inside a job, SLURM_* variables would be taken for options
-            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=seconds, check=False, env=_outside_of_jobs()
+        )
     except FileNotFoundError as error:
         raise SlurmError(f"{command[0]} is not installed here") from error
     except subprocess.TimeoutExpired as error:
@@ -91,6 +92,12 @@ def run(command: Sequence[str], seconds: float = COMMAND_SECONDS) -> str:
             " ".join((done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}").split())
         )
     return done.stdout
+
+
+def _outside_of_jobs() -> dict[str, str]:
+    """The environment without the variables of a job that the driver may run in: sbatch takes them for options."""
+    kept = ("SLURM_CONF", "SLURM_CLUSTERS")
+    return {name: value for name, value in os.environ.items() if not name.startswith("SLURM_") or name in kept}
 
 
 def submit(script: Path) -> str:
