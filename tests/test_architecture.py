@@ -74,7 +74,7 @@ PARTS = {
     "sweep.launchers": [
         {"environment", "simulated", "slurm_commands"},
         {"local", "slurm_script"},
-        {"slurm_watch"},
+        {"driver_job", "slurm_watch"},
         {"slurm"},
         {"__init__"},
     ],
@@ -82,7 +82,7 @@ PARTS = {
     "sweep.commands": [
         {"__init__", "options", "boards"},
         {"drive"},
-        {"download", "launch", "list_runs", "logs", "plan", "report", "resume", "status", "stop"},
+        {"download", "drive_in_job", "launch", "list_runs", "logs", "plan", "report", "resume", "status", "stop"},
     ],
 }
 
