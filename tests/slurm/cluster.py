@@ -90,7 +90,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End every daemon, step and job process of this cluster, and of no other."""
-        jobs = job_processes(self.name)
+        jobs = job_processes(self.folder)
         daemons = daemons_of(self.folder)
         database = {pid for pid in daemons if pid == self._pid("mariadbd")}
         kill(with_descendants(daemons - database) | jobs)
@@ -189,9 +189,11 @@ class Cluster:
 
     def kill_node(self, name: str) -> None:
         """The node is gone at once, with all that ran on it."""
-        managers = step_managers_of(self.folder / f"{name}.log")
-        kill({self._pid(name)} - {0})
-        kill(with_descendants(managers) | job_processes(self.name, name))
+        daemon = {self._pid(name)} - {0}
+        kill(daemon)
+        steps = with_descendants(step_managers_of(self.folder / f"{name}.log")) | job_processes(self.folder, name)
+        kill(steps)
+        wait_until(lambda: not any(map(alive, daemon | steps)), 10, self._problem)
 
     def start_node(self, name: str) -> None:
         """Bring a node back, if it is gone, and wait until Slurm uses it again."""
