@@ -102,7 +102,7 @@ def test_a_job_that_somebody_cancels_is_not_tried_again(tmp_path: Path, cluster:
 
 
 def test_a_job_that_is_cancelled_in_the_queue_is_not_submitted_again(tmp_path: Path, cluster: Cluster) -> None:
-    driver = launch(write_study(tmp_path, trials=2, seconds=2.0), sbatch_options={"hold": True})
+    driver = launch(write_study(tmp_path, trials=2, seconds=2.0), **{"sbatch_options.hold": True})
     wait_until(lambda: len(job_ids()) == 2, "both jobs are in the queue")
     first, second = (job_ids()[f"sleepy-0000{number}-1"] for number in (0, 1))
     cluster.cancel(first)
@@ -112,7 +112,7 @@ def test_a_job_that_is_cancelled_in_the_queue_is_not_submitted_again(tmp_path: P
 
 
 def test_a_job_on_hold_is_waited_for(tmp_path: Path, cluster: Cluster) -> None:
-    driver = launch(write_study(tmp_path, trials=1, seconds=0.5), sbatch_options={"hold": True})
+    driver = launch(write_study(tmp_path, trials=1, seconds=0.5), **{"sbatch_options.hold": True})
     wait_until(lambda: bool(job_ids()), "the job is in the queue")
     (job,) = job_ids().values()
     cluster.wait_for_state(job, "PENDING")
