@@ -50,7 +50,7 @@ LAYERS = {
         {"sweep.profile", "sweep.records", "sweep.space", "sweep.trainables", "sweep.events", "sweep.lock"},
         {"sweep.curves", "sweep.spec", "sweep.history", "sweep.timings"},
         {"sweep.ledger", "sweep.walltime"},
-        {"sweep.requests", "sweep.toml_files", "sweep.summary", "sweep.worker"},
+        {"sweep.requests", "sweep.snapshot", "sweep.toml_files", "sweep.summary", "sweep.worker"},
         {"sweep.search", "sweep.launchers", "sweep.view"},
         {"sweep.board", "sweep.plan"},
         {"sweep.collecting", "sweep.refilling"},
