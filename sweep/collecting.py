@@ -80,8 +80,8 @@ class Collector:
         name = self.board.spec.name
         self.breaker = BreakerError(
             f"{what}\nNothing more is submitted; see `sweep logs {number} --study {name}`, "
-            f"mend the cause and go on with `sweep resume {name}`; failed trials are counted, so add "
-            "`--set limits.trials=...` to have as many again"
+            f"mend the cause and go on with `sweep resume {name}`, with --new-code if you edited code; failed trials "
+            "are counted, so add `--set limits.trials=...` to have as many again"
         )
 
     def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:

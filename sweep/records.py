@@ -85,6 +85,7 @@ class TrialSpec:
     predicted_seconds: float | None  # of the whole trial, None before anything was timed
     wants_calibration: bool = False  # the first of its network: its worker times a few steps
     stop_hopeless: bool = False  # once its learning curve cannot reach `stop_at` any more
+    code: str = ""  # hash of the code that its latest attempt imports; empty in runs without a snapshot
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from sweep.records import (
 )
 from sweep.requests import next_request
 from sweep.search import SpaceExhaustedError
+from sweep.snapshot import read_code
 from sweep.timings import setting_of
 
 
@@ -31,6 +32,8 @@ class Refiller:
         self.board = board
         self.no_more: Ending | None = None  # why no new trial is proposed
         self.exhausted_at: int | None = None  # jobs in flight when the search found nothing new
+        code = read_code(board.paths)
+        self.code = code.hash if code else ""
 
     def refill(self) -> None:
         """Fill the launcher: trials that wait for another attempt first, then new ones."""
@@ -98,12 +101,17 @@ class Refiller:
             predicted_seconds=proposal.predicted_seconds,
             wants_calibration=setting_of(proposal.recipe) not in board.models,
             stop_hopeless=board.spec.stop_hopeless,
+            code=self.code,
         )
-        trial = board.paths.trial(spec.number)
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        files.replace(trial.spec, files.to_json(as_json(spec)))
+        self.write_down(spec)
         board.events.write("proposed", trial=spec.number, recipe=spec.recipe)
         return TrialRecord(spec)
+
+    def write_down(self, spec: TrialSpec) -> None:
+        """Put the trial into its folder, where its worker reads it."""
+        trial = self.board.paths.trial(spec.number)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        files.replace(trial.spec, files.to_json(as_json(spec)))
 
     def request_seconds(self, record: TrialRecord) -> float:
         """What the job of a trial's next attempt asks for."""
@@ -122,6 +130,9 @@ class Refiller:
     def launch(self, record: TrialRecord) -> None:
         """Write the intent down, then submit: a driver that dies in between leaves a name to look up."""
         board, attempt = self.board, record.attempts + 1
+        if record.spec.code != self.code:  # an earlier attempt ran what the study had then
+            record = replace(record, spec=replace(record.spec, code=self.code))
+            self.write_down(record.spec)
         bundle = Bundle(
             name=self.job_name(record.number, attempt),
             trials=((record.number, attempt),),

@@ -28,6 +28,7 @@ from sweep.paths import JobPaths, RunPaths
 from sweep.profile import Profile
 from sweep.records import Bundle, JobState
 from sweep.slots import GPUS_VARIABLE, SLOTS_VARIABLE
+from sweep.snapshot import job_pythonpath
 from sweep.worker import run_bundle
 
 KILL_SECONDS = 5.0  # between asking a job to leave and killing it
@@ -62,7 +63,9 @@ class LocalLauncher:
         files = self.paths.job(bundle.name)
         submission = DelayedSubmission(run_bundle, str(self.paths.root.absolute()), bundle.name)
         submission.set_timeout(math.ceil(bundle.request_seconds / 60), max_num_timeout=0)
-        start_process(files, submission, environment(self.profile))
+        env = environment(self.profile)
+        env["PYTHONPATH"] = job_pythonpath(self.paths, env.get("PYTHONPATH"))
+        start_process(files, submission, env)
 
     def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
         """RUNNING while somebody holds the job's lock; a job that outstays its request is made to leave."""
@@ -109,8 +112,11 @@ def environment(profile: Profile) -> dict[str, str]:
 
 
 def command(folder: Path) -> list[str]:
-    """What a job's process runs: submitit's worker side, on the pickle in the job's folder."""
-    return [sys.executable, "-u", "-m", "submitit.core._submit", str(folder.absolute())]
+    """What a job's process runs: submitit's worker side, on the pickle in the job's folder.
+
+    With -P, or the current folder would come before the run's snapshot.
+    """
+    return [sys.executable, "-P", "-u", "-m", "submitit.core._submit", str(folder.absolute())]
 
 
 def local_script(profile: Profile, study: str, runs: Path) -> str:
