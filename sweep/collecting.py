@@ -80,7 +80,7 @@ class Collector:
         name = self.board.spec.name
         self.breaker = BreakerError(
             f"{what}\nNothing more is submitted; see `sweep logs {number} --study {name}`, "
-            f"mend the cause and go on with `sweep resume {name}`, with --new-code if you edited code; failed trials "
+            f"mend the cause and go on with `sweep resume {name}`, with --new-code if it was code; failed trials "
             "are counted, so add `--set limits.trials=...` to have as many again"
         )
 
