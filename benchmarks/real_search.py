@@ -85,7 +85,7 @@ def ours(given: argparse.Namespace, seed: int) -> tuple[float, float, float, int
         spent, first, best = 0.0, math.inf, math.inf
         for job in run.jobs.values():
             spent += job.end.gpu_seconds if job.end else 0.0
-            record = run.trials[job.bundle.trials[0][0]]
+            record = run.trials[job.bundle.attempts[0].trial]
             if (seconds := seconds_to_target(run.spec, record)) is not None:
                 first, best = min(first, spent), min(best, seconds)
         return first, best, max(record.accuracy or 0.0 for record in run.trials.values()), len(run.trials)

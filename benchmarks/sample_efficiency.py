@@ -87,9 +87,9 @@ def ours(goal: str, sampler: str, seed: int, *, hopeless: bool = True) -> Result
         now = 0.0
         for job in board.jobs.values():
             assert job.end is not None
-            for number, attempt in job.bundle.trials:
-                if attempt == 1:
-                    begins[number] = now
+            for attempt in job.bundle.attempts:
+                if attempt.number == 1:
+                    begins[attempt.trial] = now
             now += job.end.gpu_seconds
         first, best = math.inf, math.inf
         for number, record in board.trials.items():

@@ -61,7 +61,7 @@ class Board:
 
     def trials_of(self, bundle: Bundle) -> list[int]:
         """The bundle's trials, less those whose folder somebody has removed."""
-        return [number for number, _ in bundle.trials if number in self.trials]
+        return [attempt.trial for attempt in bundle.attempts if attempt.trial in self.trials]
 
     def elapsed_seconds(self) -> float:
         """How long the study has been driven, over all sessions."""

@@ -8,7 +8,8 @@ from dataclasses import replace
 from sweep import files
 from sweep.board import Board
 from sweep.errors import BreakerError
-from sweep.history import first_claim, has_overrun, last_sign, refresh, used_seconds
+from sweep.failures import POLICIES, retries_left
+from sweep.history import claim_of, first_claim, has_overrun, last_sign, refresh, used_seconds
 from sweep.records import (
     JOB_OVERHEAD_SECONDS,
     Bundle,
@@ -32,6 +33,7 @@ class Collector:
         self.board = board
         self.failures_in_a_row = self.false_starts_in_a_row = 0
         self.breaker: BreakerError | None = None
+        self.gone_since: dict[str, float] = {}  # jobs whose last results may not be visible here yet
 
     def collect(self) -> None:
         """Settle the trials that have a result and close the jobs that are gone."""
@@ -40,8 +42,20 @@ class Collector:
         for name, state in states.items():  # results are read after the states: a result counts whatever the state
             for number in self.board.trials_of(bundles[name]):
                 self.look_at(number)
-            if not state.is_live:
+            if not state.is_live and self.has_settled(name):
                 self.close_job(name, state)
+
+    def has_settled(self, name: str) -> bool:
+        """Whether what a job that is gone has written must be visible here, on a shared file system too."""
+        board, now = self.board, self.board.clock.monotonic()
+        bundle = board.jobs[name].bundle
+        waits = any(
+            attempt.trial in board.trials
+            and not board.trials[attempt.trial].state.is_final
+            and claim_of(board.paths, attempt) is not None
+            for attempt in bundle.attempts
+        )
+        return not waits or now - self.gone_since.setdefault(name, now) >= board.launcher.visibility_seconds
 
     def look_at(self, number: int) -> None:
         """Read a trial's folder again, and settle the trial if it has a result now."""
@@ -87,46 +101,59 @@ class Collector:
     def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:
         """Book the job, then retry or give up its trials that have no result.
 
-        A job that never claimed a trial costs none of them an attempt: its driver died, or its process could
-        not start, which is nobody's recipe. Many of those in a row trip the breaker. Nor does one that left
-        because it had asked for too little time.
+        A trial that the job never claimed has lost no attempt: a driver that died, a node that was not ready, a
+        lane without time left are nobody's recipe. Many jobs in a row that claimed none trip the breaker.
         """
         board = self.board
         bundle = board.jobs[name].bundle
-        claim = first_claim(board.paths, bundle)
-        self.false_starts_in_a_row = self.false_starts_in_a_row + 1 if claim is None and not cancelled else 0
-        overran = claim is not None and self.has_overrun(bundle, state)
-        excused = cancelled or claim is None or overran
-        end = JobEnd(state, math.ceil(self.charged_seconds(bundle) * 1000) / 1000, excused, overran)
-        for number in board.trials_of(bundle):
-            self.revoke(number, board.trials[number].attempts)
+        claimed = {attempt.trial for attempt in bundle.attempts if claim_of(board.paths, attempt)}
+        open_trials = [n for n in board.trials_of(bundle) if not board.trials[n].state.is_final]
+        is_told = state in (JobState.CANCELLED, JobState.SETUP_FAILED) and not claimed  # why it never began
+        begun = [] if cancelled else [number for number in open_trials if number in claimed or is_told]
+        overran = tuple(number for number in begun if self.has_overrun(bundle, number, state))
+        failed = tuple(number for number in begun if number not in overran)
+        end = JobEnd(state, math.ceil(self.charged_seconds(bundle) * 1000) / 1000, failed, overran)
+        for attempt in bundle.attempts:
+            if attempt.trial in board.trials:
+                self.revoke(attempt.trial, attempt.number)
         files.publish(board.paths.job(name).ended, files.to_json(as_json(end)))
         board.jobs[name] = Job(bundle, end)
         board.events.write("job_ended", job=name, state=state.value, gpu_seconds=end.gpu_seconds)
         for number in board.trials_of(bundle):
             record = replace(board.trials[number], in_flight=False)
-            if not record.state.is_final:
-                record = replace(record, state=TrialState.QUEUED, failures=record.failures + (not end.excused))
+            if number in open_trials:
+                causes = (*record.failures, state) if number in failed else record.failures
+                record = replace(record, state=TrialState.QUEUED, failures=causes)
             board.trials[number] = record
-            if not record.state.is_final and not cancelled:
-                self.retry_or_lose(record, state, "needs more time than was asked for" if overran else "")
-        if self.false_starts_in_a_row >= BREAKER_FAILURES:
-            what = f"{self.false_starts_in_a_row} jobs in a row ended before they started a trial"
-            self.trip(what, bundle.trials[0][0])
+            if number in begun:
+                self.retry_or_lose(
+                    record, state, "needs more time than was asked for" if number in overran else ""
+                )
+        self.mind_false_starts(bundle, state, is_false=not claimed and bool(open_trials) and not cancelled)
 
-    def has_overrun(self, bundle: Bundle, state: JobState) -> bool:
-        """Whether a trial left at the end of its job's time, or was killed there and more can be asked for."""
-        for number, attempt in bundle.trials:
-            if number not in self.board.trials:
-                continue
-            record, trial = self.board.trials[number], self.board.paths.trial(number)
-            left = record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
-            asked_too_little = bundle.request_seconds < self.board.launcher.granted_seconds(left)
-            if has_overrun(trial, attempt) or (
-                state == JobState.TIMEOUT and asked_too_little and not record.state.is_final
-            ):
-                return True
-        return False
+    def mind_false_starts(self, bundle: Bundle, state: JobState, is_false: bool) -> None:
+        """Trip the breaker over jobs that end before they begin: what stops them stops every job.
+
+        Preemption and failing nodes say nothing of the next job.
+        """
+        if state in (JobState.PREEMPTED, JobState.NODE_FAILURE):
+            return
+        self.false_starts_in_a_row = self.false_starts_in_a_row + 1 if is_false else 0
+        if self.false_starts_in_a_row >= BREAKER_FAILURES:
+            line = files.read_text(self.board.paths.job(bundle.name).setup_failed)
+            why = f" ({POLICIES[state].words}{f': {line}' if line else ''})"
+            what = f"{self.false_starts_in_a_row} jobs in a row ended before they started a trial{why}"
+            self.trip(what, bundle.attempts[0].trial)
+
+    def has_overrun(self, bundle: Bundle, number: int, state: JobState) -> bool:
+        """Whether the trial left at the end of its job's time, or was killed there and more can be asked for."""
+        record, trial = self.board.trials[number], self.board.paths.trial(number)
+        if has_overrun(trial, record.attempts):
+            return True
+        left = record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
+        more_can_be_had = bundle.request_seconds < self.board.launcher.granted_seconds(left)
+        shares_the_job = len(bundle.attempts) > bundle.lanes
+        return state == JobState.TIMEOUT and (more_can_be_had or shares_the_job)
 
     def charged_seconds(self, bundle: Bundle) -> float:
         """What the job cost: as the accounting says, else from its claim to its last sign of life."""
@@ -134,35 +161,57 @@ class Collector:
         if seconds is not None:
             return seconds
         claim = first_claim(self.board.paths, bundle)
-        return 0.0 if claim is None else max(0.0, last_sign(self.board.paths, bundle) - claim["claimed_at"])
+        lasted = 0.0 if claim is None else last_sign(self.board.paths, bundle) - claim["claimed_at"]
+        return max(0.0, lasted) * bundle.gpus
 
-    def retry_or_lose(self, record: TrialRecord, state: JobState, why: str) -> None:
-        """A trial whose process died goes on from its checkpoint, a few times."""
-        if why or (state != JobState.TIMEOUT and record.failures <= self.board.spec.retries):
-            why = why or "its process died without a result"
-            self.board.events.write("retry", trial=record.number, after_attempt=record.attempts, why=why)
+    def retry_or_lose(self, record: TrialRecord, cause: JobState, excuse: str) -> None:
+        """A trial that died with its job goes on from its checkpoint, as often as the policy allows."""
+        board, policy = self.board, POLICIES[cause]
+        allowed = {TrialState.LOST.value: board.spec.retries, **board.launcher.retries}
+        if excuse or retries_left(record.failures, cause, allowed) > 0:
+            why = excuse or policy.words
+            board.events.write("retry", trial=record.number, after_attempt=record.attempts, why=why)
             return
         last = record.epochs[-1] if record.epochs else None
-        timed_out = state == JobState.TIMEOUT
         outcome = Outcome(
-            state=TrialState.TIMEOUT if timed_out else TrialState.LOST,
+            state=policy.state,
             attempt=record.attempts,
             epochs=last.epoch if last else 0,
             accuracy=last.validation_accuracy if last else None,
             train_seconds=last.train_seconds if last else 0.0,
             wall_seconds=last.wall_seconds if last else 0.0,
-            detail="had to be killed at its limit" if timed_out else "its process died without a result",
+            detail=self.words_of(record, cause),
         )
-        files.publish(self.board.paths.trial(record.number).result, files.to_json(as_json(outcome)))
+        files.publish(board.paths.trial(record.number).result, files.to_json(as_json(outcome)))
         self.look_at(record.number)
+
+    def words_of(self, record: TrialRecord, cause: JobState) -> str:
+        """What the trial died of, for people."""
+        line = ""
+        if cause == JobState.SETUP_FAILED:
+            names = (
+                job.bundle.name
+                for job in self.board.jobs.values()
+                if record.number in self.board.trials_of(job.bundle)
+            )
+            lines = (files.read_text(self.board.paths.job(name).setup_failed) for name in names)
+            line = next((f": {line}" for line in lines if line), "")
+        return POLICIES[cause].words + line
 
     def settle_the_dead(self) -> None:
         """Give up the trials of which an earlier driver had booked the last job and no more."""
-        ends = {bundle.trials[-1]: job.end for job in self.board.jobs.values() for bundle in [job.bundle]}
-        for record in list(self.board.trials.values()):
-            end = ends.get((record.number, record.attempts))
-            if record.state == TrialState.QUEUED and end is not None and not end.excused:
-                self.retry_or_lose(record, end.state, "")
+        for job in self.board.jobs.values():
+            for attempt in job.bundle.attempts:
+                record = self.board.trials.get(attempt.trial)
+                if (
+                    job.end is not None
+                    and record is not None
+                    and record.state == TrialState.QUEUED
+                    and attempt.trial in job.end.failed
+                    and (record.attempts, record.in_flight) == (attempt.number, False)
+                    and record.failures
+                ):
+                    self.retry_or_lose(record, job.end.state, "")
 
     def revoke(self, number: int, attempt: int) -> None:
         """Take the claim of a dead attempt, so that it can never start late."""

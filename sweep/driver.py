@@ -61,7 +61,7 @@ class Driver:
         states = board.launcher.poll(bundles)
         for name, state in states.items():
             if state.is_live:
-                trials = [number for number, _ in board.jobs[name].bundle.trials]
+                trials = [attempt.trial for attempt in board.jobs[name].bundle.attempts]
                 board.events.write("adopted", job=name, trials=trials, state=state.value)
 
     def step(self) -> Ending | None:

@@ -4,6 +4,7 @@ SweepError                a mistake the user can mend: exit code 1
 ├── StudyFileError        a study or profile file, or a --set, breaks its rules; lists every mistake
 ├── RunFolderError        the run folder exists, is missing, belongs to another study, cannot be written
 ├── DriverLockedError     another driver works on this study
+├── SubmissionError       Slurm refuses the study's jobs
 └── BreakerError          trial after trial fails in the same way; nothing more is submitted
 
 Anything else that escapes a command is a bug of ours: exit code 3, with a log.
@@ -34,3 +35,7 @@ class DriverLockedError(SweepError):
 
 class BreakerError(SweepError):
     """The same failure hits trial after trial, so the driver stops submitting."""
+
+
+class SubmissionError(SweepError):
+    """Slurm refuses the study's jobs."""

@@ -77,6 +77,14 @@ def read_lines(path: Path) -> Iterator[Any]:
             continue
 
 
+def read_text(path: Path) -> str:
+    """What a small file says, without the spaces around it; empty if it is missing."""
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The file's JSON object, or None if it is missing."""
     try:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sweep.files import read_json, read_lines
 from sweep.paths import RunPaths, TrialPaths
-from sweep.records import Bundle, Job, JobEnd, Outcome, TrialRecord, TrialSpec, TrialState
+from sweep.records import Attempt, Bundle, Job, JobEnd, Outcome, TrialRecord, TrialSpec, TrialState
 from trainer.context import Calibration, EpochReport
 
 
@@ -32,26 +32,25 @@ def load_trials(paths: RunPaths, jobs: dict[str, Job]) -> dict[int, TrialRecord]
         spec = read_json(TrialPaths(folder).spec)
         if spec is not None:
             records[spec["number"]] = TrialRecord(TrialSpec(**spec))
-    for job in jobs.values():
-        for number, attempt in job.bundle.trials:
-            if number not in records:  # somebody removed its folder
-                continue
-            died = job.end is not None and not job.end.excused
-            record = records[number]
-            records[number] = replace(
-                record,
-                attempts=attempt,
-                failures=record.failures + died,
-                in_flight=job.end is None,
-            )
-    return {number: _without_success(refresh(paths, record)) for number, record in records.items()}
+    launches = [(attempt, job.end) for job in jobs.values() for attempt in job.bundle.attempts]
+    for attempt, end in sorted(launches, key=lambda launch: launch[0].number):
+        if attempt.trial in records:  # nobody has removed its folder
+            records[attempt.trial] = _launched(paths, records[attempt.trial], attempt, end)
+    return {number: refresh(paths, record) for number, record in records.items()}
 
 
-def _without_success(record: TrialRecord) -> TrialRecord:
-    """The attempt whose worker wrote the result is no failure, though its job has ended."""
-    by_the_driver = record.state in (TrialState.LOST, TrialState.TIMEOUT)
-    succeeded = record.outcome is not None and not record.in_flight and not by_the_driver
-    return replace(record, failures=max(0, record.failures - succeeded))
+def _launched(paths: RunPaths, record: TrialRecord, attempt: Attempt, end: JobEnd | None) -> TrialRecord:
+    """The record after one more launch. What happened before a trial was put back is not held against it."""
+    back = read_json(paths.trial(record.number).put_back)
+    died = (
+        end is not None and record.number in end.failed and attempt.number > (back or {}).get("after_attempt", 0)
+    )
+    return replace(
+        record,
+        attempts=attempt.number,
+        failures=(*record.failures, end.state) if died and end is not None else record.failures,
+        in_flight=end is None,
+    )
 
 
 def refresh(paths: RunPaths, record: TrialRecord) -> TrialRecord:
@@ -92,11 +91,16 @@ def read_outcome(files: TrialPaths) -> Outcome | None:
     return None if result is None else Outcome.from_json(result)
 
 
+def claim_of(paths: RunPaths, attempt: Attempt) -> dict[str, Any] | None:
+    """The claim of the worker that began this attempt first; None if none has, or the driver has revoked it."""
+    claim = read_json(paths.trial(attempt.trial).claim(attempt.number))
+    return claim if claim and "claimed_at" in claim else None
+
+
 def first_claim(paths: RunPaths, bundle: Bundle) -> dict[str, Any] | None:
     """The claim by which the job started on the first of its trials; None if it has claimed none."""
-    claims = [read_json(paths.trial(number).claim(attempt)) for number, attempt in bundle.trials]
-    by_workers = [claim for claim in claims if claim and "claimed_at" in claim]
-    return min(by_workers, key=lambda claim: float(claim["claimed_at"]), default=None)
+    claims = [claim for attempt in bundle.attempts if (claim := claim_of(paths, attempt))]
+    return min(claims, key=lambda claim: float(claim["claimed_at"]), default=None)
 
 
 def used_seconds(files: TrialPaths) -> float:
@@ -110,7 +114,7 @@ def used_seconds(files: TrialPaths) -> float:
 
 def last_sign(paths: RunPaths, bundle: Bundle) -> float:
     """When a job last wrote something (`time.time()`): when it ended, if it has."""
-    folders = [paths.job(bundle.name).folder, *(paths.trial(number).folder for number, _ in bundle.trials)]
+    folders = [paths.job(bundle.name).folder, *(paths.trial(attempt.trial).folder for attempt in bundle.attempts)]
     there = [folder for folder in folders if folder.is_dir()]
     return max(path.stat().st_mtime for folder in there for path in folder.iterdir())
 

@@ -26,7 +26,7 @@ def balance(jobs: Iterable[Job], gpu_hours: float | None) -> Ledger:
     return Ledger(
         budget_seconds=None if gpu_hours is None else gpu_hours * 3600,
         spent_seconds=sum(job.end.gpu_seconds for job in jobs if job.end is not None),
-        committed_seconds=sum(job.bundle.request_seconds for job in jobs if job.end is None),
+        committed_seconds=sum(job.bundle.committed_seconds for job in jobs if job.end is None),
     )
 
 
@@ -38,11 +38,11 @@ class Room:
     cut_by: Ending  # the budget that allows no more
 
 
-def room(ledger: Ledger, walltime_left: float | None) -> Room:
-    """What spent and committed GPU-seconds leave of the budget, or the walltime, whichever is less."""
+def room(ledger: Ledger, walltime_left: float | None, gpus: int = 1) -> Room:
+    """What spent and committed GPU-seconds leave for a job of so many GPUs, or the walltime, whichever is less."""
     seconds, cut_by = math.inf, Ending.GPU_HOURS
     if ledger.budget_seconds is not None:
-        seconds = ledger.budget_seconds - ledger.spent_seconds - ledger.committed_seconds
+        seconds = (ledger.budget_seconds - ledger.spent_seconds - ledger.committed_seconds) / gpus
     if walltime_left is not None and walltime_left < seconds:
         seconds, cut_by = walltime_left, Ending.WALLTIME
     return Room(seconds, cut_by)

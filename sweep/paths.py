@@ -16,9 +16,18 @@ class TrialPaths:
     def spec(self) -> Path:
         return self.folder / "trial.json"
 
-    def claim(self, attempt: int) -> Path:
-        """Created by whoever may run this attempt."""
-        return self.folder / f"claim.{attempt}"
+    def claim(self, attempt: int, restart: int = 0) -> Path:
+        """Created by whoever may run this attempt; anew where the site has started its job again."""
+        return self.folder / f"claim.{attempt}{f'.{restart}' if restart else ''}"
+
+    @property
+    def put_back(self) -> Path:
+        """Written when a trial that had failed is to be tried again: after which attempt."""
+        return self.folder / "put_back.json"
+
+    def former_result(self, attempt: int) -> Path:
+        """The result that the trial had before it was put back."""
+        return self.folder / f"result.{attempt}.json"
 
     @property
     def progress(self) -> Path:
@@ -49,6 +58,26 @@ class JobPaths:
     def lock(self) -> Path:
         """Held by the job's process from its first moment to its last (local launcher)."""
         return self.folder / "lock"
+
+    @property
+    def pickle(self) -> Path:
+        """What submitit is to call; the job's script gives it the name that submitit looks for (Slurm)."""
+        return self.folder / "bundle.pkl"
+
+    @property
+    def script(self) -> Path:
+        """What sbatch was given (Slurm)."""
+        return self.folder / "job.sh"
+
+    @property
+    def slurm(self) -> Path:
+        """The id that Slurm gave the job."""
+        return self.folder / "slurm.json"
+
+    @property
+    def setup_failed(self) -> Path:
+        """The setup line that failed, if one has (Slurm)."""
+        return self.folder / "setup_failed"
 
     @property
     def ended(self) -> Path:

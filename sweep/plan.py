@@ -11,6 +11,7 @@ from typing import Any
 
 from sweep.durations import show_percent, show_seconds
 from sweep.launchers import job_script
+from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import JOB_OVERHEAD_SECONDS
 from sweep.search.forecast import Sample, batch_sizes_without_an_epoch, check_fits, draw_samples
@@ -126,7 +127,9 @@ def make_plan(
         gpu_hours_at_most=min(gpu_hours, limits.gpu_hours or gpu_hours),
         walltime_seconds_at_most=min(rounds_seconds, limits.walltime or rounds_seconds),
         samples=[_shown(sample) for sample in samples[:SAMPLES]],
-        job_script=job_script(profile, spec.name, runs),
+        job_script=job_script(
+            profile, RunPaths(runs / spec.name), spec.name, profile.granted_seconds(job_seconds)
+        ),
         warnings=[*_warnings(spec, profile, affordable, models), *more_warnings],
     )
 

@@ -24,8 +24,14 @@ class TrialState(StrEnum):
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out_of_memory"
     FAILED = "failed"  # the code raised an exception
+    # Given up for want of a result, after the retries that the cause allows:
     TIMEOUT = "timeout"  # had to be killed at its limit
-    LOST = "lost"  # its process died without a result, on every attempt
+    PREEMPTED = "preempted"  # its job had to make way
+    NODE_FAILURE = "node_failure"
+    HOST_OUT_OF_MEMORY = "host_out_of_memory"  # the job was killed for its memory
+    SETUP_FAILED = "setup_failed"  # a setup line of the profile failed
+    CANCELLED = "cancelled"  # somebody cancelled the job
+    LOST = "lost"  # its process died, nobody knows why
 
     @property
     def is_final(self) -> bool:
@@ -46,7 +52,19 @@ class TrialState(StrEnum):
     @property
     def is_failure(self) -> bool:
         """No measurement came of it, and the recipe may not be to blame."""
-        return self in (TrialState.FAILED, TrialState.TIMEOUT, TrialState.LOST)
+        return self in FAILURES
+
+
+FAILURES = (
+    TrialState.FAILED,
+    TrialState.TIMEOUT,
+    TrialState.PREEMPTED,
+    TrialState.NODE_FAILURE,
+    TrialState.HOST_OUT_OF_MEMORY,
+    TrialState.SETUP_FAILED,
+    TrialState.CANCELLED,
+    TrialState.LOST,
+)
 
 
 class JobState(StrEnum):
@@ -56,6 +74,11 @@ class JobState(StrEnum):
     RUNNING = "running"
     EXITED = "exited"  # gone; only result files tell how its trials fared
     TIMEOUT = "timeout"
+    PREEMPTED = "preempted"
+    NODE_FAILURE = "node_failure"
+    OUT_OF_MEMORY = "out_of_memory"
+    SETUP_FAILED = "setup_failed"
+    CANCELLED = "cancelled"  # by somebody else than the driver
 
     @property
     def is_live(self) -> bool:
@@ -112,32 +135,56 @@ class Outcome:
 
 
 @dataclass(frozen=True)
+class Attempt:
+    """One launch of a trial."""
+
+    trial: int
+    number: int  # 1 for the first
+    needs_seconds: float  # of a lane's time, with the margin of a request
+
+
+@dataclass(frozen=True)
 class Bundle:
-    """The trials handed to one job, with the attempt that this is of each."""
+    """The trials handed to one job. Its lanes draw from them, in this order."""
 
     name: str
-    trials: tuple[tuple[int, int], ...]  # (trial number, attempt)
+    attempts: tuple[Attempt, ...]
     request_seconds: float
     submitted_at: float  # time.time()
     host: str  # where it was submitted
+    lanes: int = 1
+    gpus: int = 1  # that the job is charged for
+    mem_gb: float | None = None  # of each lane; None where nothing is asked for
+    is_closed: bool = True  # no further trial will be handed to it
+    code: str = ""  # hash of what the job imports; empty without a snapshot
+
+    @property
+    def committed_seconds(self) -> float:
+        """GPU-seconds that it may cost."""
+        return self.request_seconds * self.gpus
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Bundle:
-        return cls(**{**data, "trials": tuple((number, attempt) for number, attempt in data["trials"])})
+        return cls(**{**data, "attempts": tuple(Attempt(**attempt) for attempt in data["attempts"])})
 
 
 @dataclass(frozen=True)
 class JobEnd:
-    """How a job ended (ended.json) and the GPU-seconds it is charged."""
+    """How a job ended (ended.json) and the GPU-seconds it is charged.
+
+    Trials of the bundle that are in neither list have a result, or were never begun: no attempt is held against
+    them.
+    """
 
     state: JobState
     gpu_seconds: float
-    excused: bool = False  # cancelled, never started, or overran: none of its trials loses an attempt
-    overran: bool = False  # its time was over before its trial's
+    failed: tuple[int, ...] = ()  # trials that died with it
+    overran: tuple[int, ...] = ()  # trials that need more time than it had
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> JobEnd:
-        return cls(**{**data, "state": JobState(data["state"])})
+        lists = {name: tuple(data.get(name, ())) for name in ("failed", "overran")}
+        return cls(JobState(data["state"]), data["gpu_seconds"], **lists)
 
 
 @dataclass(frozen=True)
@@ -155,7 +202,7 @@ class TrialRecord:
     spec: TrialSpec
     state: TrialState = TrialState.QUEUED
     attempts: int = 0  # launches so far
-    failures: int = 0  # launches that died by themselves, without a result
+    failures: tuple[JobState, ...] = ()  # how the jobs ended with which it died, without a result
     in_flight: bool = False  # launched, and its job is not known to have ended
     epochs: tuple[EpochReport, ...] = ()
     calibration: Calibration | None = None

@@ -1,4 +1,4 @@
-"""Refilling: which trial to launch next, and with which request, so that every budget holds."""
+"""Refilling: which trials to launch next, and with which request, so that every budget holds."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from dataclasses import replace
 
 from sweep import files
 from sweep.board import Board
-from sweep.history import used_seconds
-from sweep.ledger import LEAST_SHARE, Room, room
-from sweep.records import (
-    JOB_OVERHEAD_SECONDS,
-    Bundle,
-    Ending,
-    Job,
-    TrialRecord,
-    TrialSpec,
-    TrialState,
-    as_json,
-)
-from sweep.requests import next_request
-from sweep.search import SpaceExhaustedError
-from sweep.snapshot import read_code
-from sweep.timings import setting_of
+from sweep.failures import MORE_MEMORY
+from sweep.feeding import Feeder
+from sweep.ledger import room
+from sweep.packing import lane_seconds
+from sweep.proposing import Proposer
+from sweep.records import JOB_OVERHEAD_SECONDS, Attempt, Bundle, Ending, Job, JobState, TrialRecord, as_json
 
 
 class Refiller:
@@ -30,19 +20,28 @@ class Refiller:
 
     def __init__(self, board: Board) -> None:
         self.board = board
+        self.proposer = Proposer(board)
+        self.feeder = Feeder(board, self.proposer)
         self.no_more: Ending | None = None  # why no new trial is proposed
-        self.exhausted_at: int | None = None  # jobs in flight when the search found nothing new
-        code = read_code(board.paths)
-        self.code = code.hash if code else ""
 
     def refill(self) -> None:
-        """Fill the launcher: trials that wait for another attempt first, then new ones."""
-        while len(self.board.bundles_in_flight()) < self.places():
-            choice = self.next_trial()
-            if isinstance(choice, Ending):
-                self.no_more = choice
+        """Feed the jobs that take further trials, then launch new ones while there are places."""
+        self.feeder.feed()
+        launcher = self.board.launcher
+        while self.busy_jobs() < self.places() and launcher.may_submit:
+            trials = self.trials_for_a_job()
+            if isinstance(trials, Ending):
+                self.no_more = trials
                 return
-            self.launch(choice)
+            self.launch(trials)
+
+    def busy_jobs(self) -> int:
+        """Jobs with something left to do; one that has finished its trials is about to leave."""
+        board = self.board
+        return sum(
+            not bundle.is_closed or any(not board.trials[n].state.is_final for n in board.trials_of(bundle))
+            for bundle in board.bundles_in_flight().values()
+        )
 
     def places(self) -> int:
         """How many jobs to have in flight: none waits for a slot if the walltime may be over before its turn."""
@@ -50,100 +49,73 @@ class Refiller:
         left, launcher = self.board.walltime_left(), self.board.launcher
         return launcher.capacity if left is None or left > 2 * turn_seconds else launcher.slots
 
-    def next_trial(self) -> TrialRecord | Ending:
-        """The trial to launch now, or why there is none; with jobs in flight that may still change."""
-        board = self.board
-        waiting = [
-            record
-            for record in board.trials.values()
-            if record.state == TrialState.QUEUED and not record.in_flight
-        ]
-        left = room(board.ledger, board.walltime_left())
-        for record in waiting:
-            if self.request_seconds(record) <= left.seconds:
-                return record
-        if waiting:
-            return left.cut_by
-        if len(board.trials) >= board.spec.limits.trials:
-            return Ending.TRIALS
-        return self.propose(left)
+    def trials_for_a_job(self) -> list[TrialRecord] | Ending:
+        """One trial for each lane, those that wait for another attempt first; or why there is none.
 
-    def propose(self, left: Room) -> TrialRecord | Ending:
-        """Ask for a trial and write it down before anything runs.
-
-        Where a budget has no room for a whole trial, only recipes will do that are known to need less. While
-        nothing is known, a trial gets what is left, but not before the jobs in flight, which may turn out cheaper.
+        With jobs in flight, that may still change. A lane whose trial the budget has no room for stays out.
         """
-        board, limit = self.board, self.board.spec.limits.trial
-        in_flight = len(board.bundles_in_flight())
-        is_short = left.seconds < board.launcher.granted_seconds(limit + JOB_OVERHEAD_SECONDS)
-        rest = board.launcher.grantable_seconds(left.seconds) - JOB_OVERHEAD_SECONDS if is_short else limit
-        is_known = bool(board.models) and ("epochs" in board.spec.space or "epochs" in board.spec.fixed)
-        if is_short and (rest < LEAST_SHARE * limit or (in_flight and not is_known)):
+        chosen: list[TrialRecord] = []
+        for lanes in range(1, self.board.launcher.packing.lanes + 1):
+            choice = self.one_more(chosen, lanes)
+            if isinstance(choice, Ending):
+                return chosen or choice
+            chosen.append(choice)
+        return chosen
+
+    def one_more(self, chosen: list[TrialRecord], lanes: int) -> TrialRecord | Ending:
+        """A trial for the next lane of a job that already has some."""
+        board = self.board
+        left = room(board.ledger, board.walltime_left(), board.launcher.packing.gpus(lanes))
+        taken = {record.number for record in chosen}
+        if chosen and self.request_seconds(chosen, 1) > left.seconds:
             return left.cut_by
-        if self.exhausted_at == in_flight:  # nothing has ended since, so asking again would find nothing new
-            return left.cut_by if is_short else Ending.SPACE
-        trial_limit = rest if is_short else limit
-        try:
-            proposal = board.search.ask(
-                board.models, limit if is_known else trial_limit, rest if is_short and is_known else None
-            )
-        except SpaceExhaustedError:
-            self.exhausted_at = in_flight
-            return left.cut_by if is_short else Ending.SPACE
-        spec = TrialSpec(
-            number=proposal.number,
-            trainer=board.spec.trainer,
-            recipe=proposal.recipe,
-            params=proposal.params,
-            limit_seconds=trial_limit,
-            stop_at=proposal.stop_at,
-            predicted_seconds=proposal.predicted_seconds,
-            wants_calibration=setting_of(proposal.recipe) not in board.models,
-            stop_hopeless=board.spec.stop_hopeless,
-            code=self.code,
-        )
-        self.write_down(spec)
-        board.events.write("proposed", trial=spec.number, recipe=spec.recipe)
-        return TrialRecord(spec)
+        waiting = [record for record in self.proposer.waiting() if record.number not in taken]
+        for record in waiting:
+            if self.request_seconds([record], 1) <= left.seconds:
+                return record
+        return left.cut_by if waiting else self.proposer.propose(left)
 
-    def write_down(self, spec: TrialSpec) -> None:
-        """Put the trial into its folder, where its worker reads it."""
-        trial = self.board.paths.trial(spec.number)
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        files.replace(trial.spec, files.to_json(as_json(spec)))
+    def request_seconds(self, trials: list[TrialRecord], trials_per_lane: int) -> float:
+        """What a job asks for that begins with these trials."""
+        needs = [self.proposer.needed_seconds(record) for record in trials]
+        return self.board.launcher.granted_seconds(lane_seconds(needs, trials_per_lane))
 
-    def request_seconds(self, record: TrialRecord) -> float:
-        """What the job of a trial's next attempt asks for."""
-        trial = self.board.paths.trial(record.number)
-        used = used_seconds(trial)
-        names = (self.job_name(record.number, attempt) for attempt in range(1, record.attempts + 1))
-        jobs = [self.board.jobs[name] for name in names if name in self.board.jobs]
-        overran = (job.bundle.request_seconds for job in jobs if job.end is not None and job.end.overran)
-        previous = max(overran, default=None)
-        return self.board.launcher.granted_seconds(next_request(record, self.board.models, used, previous))
-
-    def job_name(self, number: int, attempt: int) -> str:
-        """The unique name by which a job can be found again."""
-        return f"{self.board.spec.name}-{number:05d}-{attempt}"
-
-    def launch(self, record: TrialRecord) -> None:
+    def launch(self, trials: list[TrialRecord]) -> None:
         """Write the intent down, then submit: a driver that dies in between leaves a name to look up."""
-        board, attempt = self.board, record.attempts + 1
-        if record.spec.code != self.code:  # an earlier attempt ran what the study had then
-            record = replace(record, spec=replace(record.spec, code=self.code))
-            self.write_down(record.spec)
+        board, packing = self.board, self.board.launcher.packing
+        trials = [self.proposer.with_code(record) for record in trials]
+        trials = sorted(trials, key=self.proposer.needed_seconds, reverse=True)
+        attempts = tuple(
+            Attempt(record.number, record.attempts + 1, self.proposer.needed_seconds(record)) for record in trials
+        )
+        memory_failures = max(record.failures.count(JobState.OUT_OF_MEMORY) for record in trials)
+        first = min(attempts, key=lambda attempt: attempt.trial)
         bundle = Bundle(
-            name=self.job_name(record.number, attempt),
-            trials=((record.number, attempt),),
-            request_seconds=self.request_seconds(record),
+            name=f"{board.spec.name}-{first.trial:05d}-{first.number}",
+            attempts=attempts,
+            request_seconds=self.longest_request(trials),
             submitted_at=board.clock.time(),
             host=socket.gethostname(),
+            lanes=len(trials),
+            gpus=packing.gpus(len(trials)),
+            mem_gb=None if packing.mem_gb is None else packing.mem_gb * MORE_MEMORY**memory_failures,
+            is_closed=not packing.is_fed,
+            code=self.proposer.code,
         )
         folder = board.paths.job(bundle.name)
         folder.folder.mkdir(parents=True, exist_ok=True)
         files.replace(folder.bundle, files.to_json(as_json(bundle)))
         board.jobs[bundle.name] = Job(bundle)
-        board.trials[record.number] = replace(record, attempts=attempt, in_flight=True)
+        for record, attempt in zip(trials, attempts, strict=True):
+            board.trials[record.number] = replace(record, attempts=attempt.number, in_flight=True)
         board.launcher.submit(bundle)
-        board.events.write("submitted", job=bundle.name, trials=[record.number], attempt=attempt)
+        board.events.write("submitted", job=bundle.name, attempts=[[a.trial, a.number] for a in attempts])
+
+    def longest_request(self, trials: list[TrialRecord]) -> float:
+        """For as many trials per lane as the profile says, or fewer where the study's limits leave less."""
+        board, packing = self.board, self.board.launcher.packing
+        left = room(board.ledger, board.walltime_left(), packing.gpus(len(trials))).seconds
+        to_come = board.spec.limits.trials - sum(record.state.is_final for record in board.trials.values())
+        most = min(packing.trials_per_lane, max(1, -(-to_come // len(trials))))
+        requests = (self.request_seconds(trials, count) for count in range(most, 1, -1))
+        return next((seconds for seconds in requests if seconds <= left), self.request_seconds(trials, 1))

@@ -236,7 +236,7 @@ def make_driver(run: Run, events: EventLog) -> Driver:
     run_id = run.paths.run_id.read_text()
     search = Search(run.spec, run.paths.journal, run_id, load_history(run.paths))
     memory = TimingsFile(run.paths.root.parent / TIMINGS, run_id, f"{run.profile.name} {run.spec.trainer}")
-    launcher = make_launcher(run.profile, run.paths)
+    launcher = make_launcher(run.profile, run.paths, lambda text: events.write("notice", text=text))
     return Driver(Board(run.paths, run.spec, search, launcher, events, memory=memory))
 
 

@@ -63,7 +63,9 @@ def summarize(spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger
         target=spec.target,
         trials_wanted=spec.limits.trials,
         states=dict(Counter(record.state.value for record in trials.values())),
-        retries=sum(min(record.failures, record.attempts - 1) for record in trials.values() if record.attempts),
+        retries=sum(
+            min(len(record.failures), record.attempts - 1) for record in trials.values() if record.attempts
+        ),
         gpu_hours_budget=spec.limits.gpu_hours,
         gpu_hours_spent=ledger.spent_seconds / 3600,
         gpu_hours_in_flight=ledger.committed_seconds / 3600,

@@ -1,4 +1,4 @@
-"""What runs inside a job: claim each trial of the bundle, train it, publish its result.
+"""What runs in a lane: claim a trial, train it, publish its result.
 
 A worker writes into the folders of its own trials only. It imports next to nothing before it knows which
 trainer to load: with one process per trial, its start-up is the price of every trial.
@@ -6,25 +6,22 @@ trainer to load: with one process per trial, its start-up is the price of every 
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 import signal
 import socket
 import time
 import traceback
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from sweep.curves import HOPELESS, stop_after_epoch
-from sweep.errors import SweepError
 from sweep.files import append_line, must_read_json, publish, to_json
 from sweep.history import read_progress, used_seconds
-from sweep.paths import RunPaths, TrialPaths
-from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Outcome, TrialSpec, TrialState, as_json
-from sweep.slots import take_slot
+from sweep.paths import TrialPaths
+from sweep.records import Outcome, TrialSpec, TrialState, as_json
 from sweep.trainables import build_config, config_class, load_function
 from trainer.context import Calibration, Ended, EpochReport, StopReason, TrainResult
 
@@ -32,27 +29,13 @@ STOP_CHECK_SECONDS = 1.0
 LEAVING_SECONDS = 5.0  # from the end of a job's time to what a trainer takes as its deadline
 
 
-def run_bundle(run_folder: str, job: str) -> None:
-    """The job's entry point: run what the bundle lists, in order, unless told to leave."""
-    paths = RunPaths(Path(run_folder))
-    files = paths.job(job)
-    if files.lock.exists():  # the driver wrote the same, unless it died first
-        files.lock.write_text(f"{os.getpgid(0)}\n")
-    interrupt = InterruptFlag()
-    bundle = Bundle.from_json(must_read_json(files.bundle))
-    preload(paths.trial(bundle.trials[0][0]))
-    if not take_slot(paths.slots, lambda: interrupt.is_set):
-        return
-    job_end = time.monotonic() + bundle.request_seconds - JOB_OVERHEAD_SECONDS
-    for number, attempt in bundle.trials:
-        if not interrupt.is_set:
-            run_trial(paths.trial(number), attempt, interrupt, job_end)
+@dataclass(frozen=True)
+class Claimant:
+    """Who claims a trial: a lane of a job, which the site may have started again."""
 
-
-def preload(files: TrialPaths) -> None:
-    """Import the trainer before a slot is taken; a trainer that cannot be imported fails in its trial."""
-    with contextlib.suppress(SweepError):
-        load_function(must_read_json(files.spec)["trainer"])
+    job: str = ""
+    lane: int = 0
+    restart: int = 0
 
 
 class InterruptFlag:
@@ -128,10 +111,19 @@ class TrialContext:
         return StopReason.PRUNED if self._files.stop.exists() else None
 
 
-def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag, job_end: float = math.inf) -> None:
-    """Claim and run one trial; leave at once if it is decided or claimed by somebody else."""
-    if files.result.exists() or not claim(files, attempt):
-        return
+def run_trial(
+    files: TrialPaths,
+    attempt: int,
+    interrupt: InterruptFlag,
+    job_end: float = math.inf,
+    claimant: Claimant = Claimant(),  # frozen
+) -> TrialState | None:
+    """Claim and run one trial; None if it is decided or claimed by somebody else.
+
+    The state is that of the result, or RUNNING if the trial had to leave before its end.
+    """
+    if files.result.exists() or not claim(files, attempt, claimant):
+        return None
     spec = TrialSpec(**must_read_json(files.spec))
     context = TrialContext(files, spec, interrupt, job_end)
     try:
@@ -142,15 +134,17 @@ def run_trial(files: TrialPaths, attempt: int, interrupt: InterruptFlag, job_end
         if result.ended == Ended.INTERRUPTED or (result.ended == Ended.DEADLINE and context.is_cut):
             overran = {"overran_attempt": attempt} if context.is_cut and not interrupt.is_set else {}
             append_line(files.progress, {"left_after_seconds": context.wall_seconds(), **overran})
-            return
+            return TrialState.RUNNING
         if result.ended == Ended.PRUNED and not result.detail and not files.stop.exists():
             result = replace(result, detail=HOPELESS)
         outcome = outcome_of(replace(result, wall_seconds=context.wall_seconds()), attempt)
         text = to_json(as_json(outcome))
     except (Exception, SystemExit) as error:  # noqa: BLE001  # what the swept function raises is the trial's outcome
         print(traceback.format_exc(), flush=True)
-        text = to_json(as_json(failure_of(error, files, attempt, context.wall_seconds())))
+        outcome = failure_of(error, files, attempt, context.wall_seconds())
+        text = to_json(as_json(outcome))
     publish(files.result, text)
+    return outcome.state
 
 
 def failure_of(error: BaseException, files: TrialPaths, attempt: int, wall_seconds: float) -> Outcome:
@@ -167,16 +161,24 @@ def failure_of(error: BaseException, files: TrialPaths, attempt: int, wall_secon
     )
 
 
-def claim(files: TrialPaths, attempt: int) -> bool:
-    """Take this attempt, if nobody has: an attempt runs once."""
+def claim(files: TrialPaths, attempt: int, claimant: Claimant) -> bool:
+    """Take this attempt, if nobody has: an attempt runs once.
+
+    When the site has started the job again, an attempt that an earlier start of the same job had claimed goes on.
+    """
     owner: dict[str, Any] = {
         "attempt": attempt,
+        **asdict(claimant),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "claimed_at": time.time(),
         "monotonic": time.monotonic(),  # stands still while the machine sleeps, as deadlines do
     }
-    return publish(files.claim(attempt), to_json(owner))
+    if publish(files.claim(attempt), to_json(owner)):
+        return True
+    earlier = must_read_json(files.claim(attempt))
+    is_ours = earlier.get("job") == claimant.job and earlier.get("restart", 0) < claimant.restart
+    return is_ours and publish(files.claim(attempt, claimant.restart), to_json(owner))
 
 
 def outcome_of(result: TrainResult, attempt: int) -> Outcome:

@@ -47,13 +47,16 @@ LAYERS = {
     ],
     "sweep": [
         {"sweep.clock", "sweep.errors", "sweep.durations", "sweep.files", "sweep.paths", "sweep.slots"},
-        {"sweep.profile", "sweep.records", "sweep.space", "sweep.trainables", "sweep.events", "sweep.lock"},
-        {"sweep.curves", "sweep.spec", "sweep.history", "sweep.timings"},
-        {"sweep.ledger", "sweep.walltime"},
-        {"sweep.requests", "sweep.snapshot", "sweep.toml_files", "sweep.summary", "sweep.worker"},
+        {"sweep.records", "sweep.space", "sweep.trainables", "sweep.events", "sweep.lock"},
+        {"sweep.curves", "sweep.failures", "sweep.history", "sweep.packing", "sweep.spec", "sweep.timings"},
+        {"sweep.ledger", "sweep.slurm_options", "sweep.walltime"},
+        {"sweep.profile", "sweep.requests", "sweep.snapshot", "sweep.summary", "sweep.worker"},
+        {"sweep.lane", "sweep.toml_files"},
         {"sweep.search", "sweep.launchers", "sweep.view"},
         {"sweep.board", "sweep.plan"},
-        {"sweep.collecting", "sweep.refilling"},
+        {"sweep.collecting", "sweep.proposing"},
+        {"sweep.feeding"},
+        {"sweep.refilling"},
         {"sweep.driver"},
         {"sweep.run", "sweep.surrogate"},
         {"sweep.simulation", "sweep.warm_start"},
@@ -68,7 +71,13 @@ LAYERS = {
 }
 PARTS = {
     "sweep.search": [{"proposals", "pruners", "storage"}, {"forecast", "samplers", "views"}, {"__init__"}],
-    "sweep.launchers": [{"local", "simulated"}, {"__init__"}],
+    "sweep.launchers": [
+        {"environment", "simulated", "slurm_commands"},
+        {"local", "slurm_script"},
+        {"slurm_watch"},
+        {"slurm"},
+        {"__init__"},
+    ],
     "sweep.reporting": [{"figures", "predictions", "tables"}, {"page"}, {"__init__"}],
     "sweep.commands": [
         {"__init__", "options", "boards"},

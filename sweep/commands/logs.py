@@ -21,10 +21,13 @@ def logs(
 ) -> None:
     """Print what the job of a trial wrote to stdout and stderr."""
     run = open_run(find_run(study, runs_folder(runs)))
-    jobs = [job for job in run.jobs.values() if any(number == trial for number, _ in job.bundle.trials)]
-    chosen = [job for job in jobs if attempt is None or (trial, attempt) in job.bundle.trials]
+    launches = [
+        (made.number, job) for job in run.jobs.values() for made in job.bundle.attempts if made.trial == trial
+    ]
+    jobs = [job for _, job in launches]
+    chosen = [job for number, job in launches if attempt in (None, number)]
     if not chosen:
-        attempts = sorted(made for job in jobs for number, made in job.bundle.trials if number == trial)
+        attempts = sorted(number for number, _ in launches)
         known = f"trials 0 to {max(run.trials)} exist" if run.trials else "no trial has run yet"
         there = f"trial {trial} has attempts {attempts}" if jobs else known
         which = "" if attempt is None else f", attempt {attempt}"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
+from sweep.packing import Packing
 from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import Bundle, JobState
@@ -21,6 +21,22 @@ class Launcher(Protocol):
     @property
     def is_bound_to_host(self) -> bool:
         """Whether only the host that submitted a job can tell its state."""
+
+    @property
+    def packing(self) -> Packing:
+        """How trials share a job."""
+
+    @property
+    def retries(self) -> Mapping[str, int]:
+        """How often to retry a trial that died with its job, by the state it is in once given up."""
+
+    @property
+    def visibility_seconds(self) -> float:
+        """How long after a job's end its files may still be invisible here."""
+
+    @property
+    def may_submit(self) -> bool:
+        """Whether another job may be submitted now."""
 
     @property
     def capacity(self) -> int:
@@ -45,15 +61,25 @@ class Launcher(Protocol):
         """Ask the jobs to leave; they keep their checkpoints."""
 
 
-def job_script(profile: Profile, study: str, runs: Path) -> str:
+def job_script(profile: Profile, paths: RunPaths, study: str, request_seconds: float) -> str:
     """What the study's first job would run, as a shell script to look at."""
+    if profile.launcher == "slurm":
+        from sweep.launchers.environment import environment
+        from sweep.launchers.slurm_script import example, script
+
+        bundle = example(profile, study, request_seconds)
+        return script(profile, paths, bundle, "000000", environment(profile, paths))
     from sweep.launchers.local import local_script
 
-    return local_script(profile, study, runs)
+    return local_script(profile, paths, study)
 
 
-def make_launcher(profile: Profile, paths: RunPaths) -> Launcher:
-    """The launcher that the profile names."""
+def make_launcher(profile: Profile, paths: RunPaths, notice: Callable[[str], None]) -> Launcher:
+    """The launcher that the profile names; it tells `notice` what people should know."""
+    if profile.launcher == "slurm":
+        from sweep.launchers.slurm import SlurmLauncher
+
+        return SlurmLauncher(profile, paths, notice)
     from sweep.launchers.local import LocalLauncher
 
     return LocalLauncher(profile, paths)

@@ -24,12 +24,13 @@ from submitit.core.utils import JobPaths as SubmititPaths
 
 from sweep.errors import StudyFileError
 from sweep.history import first_claim
+from sweep.lane import run_bundle
+from sweep.launchers.environment import environment
+from sweep.packing import ALONE
 from sweep.paths import JobPaths, RunPaths
 from sweep.profile import Profile
 from sweep.records import Bundle, JobState
 from sweep.slots import GPUS_VARIABLE, SLOTS_VARIABLE
-from sweep.snapshot import job_pythonpath
-from sweep.worker import run_bundle
 
 KILL_SECONDS = 5.0  # between asking a job to leave and killing it
 
@@ -38,9 +39,12 @@ class LocalLauncher:
     """Runs each bundle as one process of this machine."""
 
     is_bound_to_host = True
+    packing = ALONE
+    visibility_seconds = 0.0
+    may_submit = True
 
     def __init__(self, profile: Profile, paths: RunPaths) -> None:
-        self.profile, self.paths = profile, paths
+        self.profile, self.paths, self.retries = profile, paths, profile.retries
         self.slots = profile.slot_count()
         self.capacity = self.slots + profile.standby_count()
         self.overdue: set[str] = set()  # jobs that outstayed their request
@@ -63,9 +67,7 @@ class LocalLauncher:
         files = self.paths.job(bundle.name)
         submission = DelayedSubmission(run_bundle, str(self.paths.root.absolute()), bundle.name)
         submission.set_timeout(math.ceil(bundle.request_seconds / 60), max_num_timeout=0)
-        env = environment(self.profile)
-        env["PYTHONPATH"] = job_pythonpath(self.paths, env.get("PYTHONPATH"))
-        start_process(files, submission, env)
+        start_process(files, submission, local_environment(self.profile, self.paths))
 
     def poll(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
         """RUNNING while somebody holds the job's lock; a job that outstays its request is made to leave."""
@@ -99,16 +101,10 @@ class LocalLauncher:
         return JobState.RUNNING
 
 
-def environment(profile: Profile) -> dict[str, str]:
+def local_environment(profile: Profile, paths: RunPaths) -> dict[str, str]:
     """What a job's process finds in its environment, beside this one's."""
-    threads = str(profile.threads)
-    return {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        SLOTS_VARIABLE: str(profile.slot_count()),
-        GPUS_VARIABLE: ",".join(profile.gpu_ids()),
-        **profile.env,
-    }
+    slots = {SLOTS_VARIABLE: str(profile.slot_count()), GPUS_VARIABLE: ",".join(profile.gpu_ids())}
+    return slots | environment(profile, paths)
 
 
 def command(folder: Path) -> list[str]:
@@ -119,10 +115,10 @@ def command(folder: Path) -> list[str]:
     return [sys.executable, "-P", "-u", "-m", "submitit.core._submit", str(folder.absolute())]
 
 
-def local_script(profile: Profile, study: str, runs: Path) -> str:
+def local_script(profile: Profile, paths: RunPaths, study: str) -> str:
     """The first job of a study as a shell script."""
-    exports = (f"export {name}={shlex.quote(value)}" for name, value in environment(profile).items())
-    folder = RunPaths(runs / study).job(f"{study}-00000-1").folder
+    exports = (f"export {name}={shlex.quote(value)}" for name, value in local_environment(profile, paths).items())
+    folder = paths.job(f"{study}-00000-1").folder
     return "\n".join([*exports, shlex.join(command(folder))])
 
 

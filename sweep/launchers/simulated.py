@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from sweep.clock import VirtualClock
 from sweep.curves import stop_after_epoch
 from sweep.files import append_line, must_read_json, publish, to_json
 from sweep.history import read_progress, used_seconds
+from sweep.packing import ALONE
 from sweep.paths import RunPaths
 from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, JobState, Outcome, TrialSpec, TrialState, as_json
 from trainer.context import EpochReport
@@ -53,6 +55,10 @@ class SimulatedLauncher:
     """Runs one trial per job on `slots` GPUs; what a worker would write is written when its time has come."""
 
     is_bound_to_host = False
+    packing = ALONE
+    retries: Mapping[str, int] = MappingProxyType({})
+    visibility_seconds = 0.0
+    may_submit = True
 
     def __init__(
         self,
@@ -125,7 +131,7 @@ class SimulatedLauncher:
         start = max(job.submitted, self.free_at[slot])
         if job.ended is not None or start > self.clock.time():
             return
-        number, attempt = job.bundle.trials[0]
+        number, attempt = _only(job.bundle)
         claim = {"attempt": attempt, "claimed_at": start, "monotonic": start}
         if not publish(self.paths.trial(number).claim(attempt), to_json(claim)):
             self._end(job, start, JobState.EXITED)
@@ -135,7 +141,7 @@ class SimulatedLauncher:
 
     def _course(self, bundle: Bundle, start: float) -> Course:
         """Work out the whole life of a job when it starts."""
-        number, attempt = bundle.trials[0]
+        number, attempt = _only(bundle)
         files = self.paths.trial(number)
         spec = TrialSpec(**must_read_json(files.spec))
         before, done = used_seconds(files), read_progress(files.progress)
@@ -182,7 +188,7 @@ class SimulatedLauncher:
     def _go_on(self, job: SimulatedJob) -> None:
         """Write what is due: epochs, then the end; a stop file ends the trial at its next epoch."""
         assert job.course is not None
-        number, attempt = job.bundle.trials[0]
+        number, attempt = _only(job.bundle)
         files, now = self.paths.trial(number), self.clock.time()
         for at, epoch in job.course.epochs[job.written :]:
             if at > now:
@@ -208,3 +214,9 @@ class SimulatedLauncher:
         if job.is_running:
             job.charged, self.free_at[job.slot] = at - job.started, at
         job.ended = job.ended or state
+
+
+def _only(bundle: Bundle) -> tuple[int, int]:
+    """The trial of a job that has one, and which attempt this is."""
+    (attempt,) = bundle.attempts
+    return attempt.trial, attempt.number

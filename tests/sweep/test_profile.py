@@ -96,8 +96,8 @@ def test_more_gpus_than_are_visible_are_refused_before_anything_runs(
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
     with pytest.raises(StudyFileError, match=r"profile\.gpus must not exceed the 2 GPU\(s\) visible here; got 3"):
-        make_launcher(here(gpus=3), RunPaths(tmp_path / "run"))
-    assert make_launcher(here(gpus=2), RunPaths(tmp_path / "run")).slots == 2
+        make_launcher(here(gpus=3), RunPaths(tmp_path / "run"), print)
+    assert make_launcher(here(gpus=2), RunPaths(tmp_path / "run"), print).slots == 2
 
 
 def test_without_gpus_to_hand_out_the_cores_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

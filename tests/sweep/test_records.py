@@ -38,7 +38,8 @@ def test_all_states_but_queued_and_running_are_final(state: TrialState) -> None:
 
 @pytest.mark.parametrize("state", TrialState)
 def test_a_failure_is_a_trial_whose_recipe_may_not_be_to_blame(state: TrialState) -> None:
-    assert state.is_failure is (state.value in ("failed", "timeout", "lost"))
+    by_job = ("timeout", "preempted", "node_failure", "host_out_of_memory", "setup_failed", "cancelled", "lost")
+    assert state.is_failure is (state.value in ("failed", *by_job))
 
 
 @pytest.mark.parametrize("state", TrialState)
@@ -77,7 +78,7 @@ def test_a_bundle_is_read_as_it_was_written() -> None:
 
 
 def test_the_end_of_a_job_is_read_as_it_was_written() -> None:
-    assert JobEnd.from_json(json.loads(to_json(as_json(gone(excused=True))))) == gone(excused=True)
+    assert JobEnd.from_json(json.loads(to_json(as_json(gone(3, 4))))) == gone(3, 4)
 
 
 def test_a_trial_that_runs_is_as_accurate_as_its_last_epoch() -> None:

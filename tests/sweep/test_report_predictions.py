@@ -41,7 +41,7 @@ def test_errors_are_relative_to_what_was_needed() -> None:
 
 def test_a_job_that_overran_did_not_suffice_and_one_that_died_tells_nothing() -> None:
     records = [replace(predicted(0, 10.0, 10.0, attempt=2), attempts=2), predicted(1, 10.0, 10.0)]
-    overran = JobEnd(JobState.EXITED, 5.0, excused=True, overran=True)
+    overran = JobEnd(JobState.EXITED, 5.0, overran=(0,))
     jobs = [
         job(0, 1, overran),
         job(0, 2, gone()),

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sweep_builders import epoch, here, running, trial_spec, waiting
 
-from sweep.records import JOB_OVERHEAD_SECONDS, TrialRecord
-from sweep.requests import RAISE, SLACK_SECONDS, next_request
+from sweep.records import TrialRecord
+from sweep.requests import RAISE, SLACK_SECONDS, needed_seconds
 from sweep.timings import setting_of
 from sweep.walltime import WalltimeModel
 
@@ -24,37 +24,37 @@ def trial(epochs: int = 5, limit: float = 60.0) -> TrialRecord:
     return replace(waiting(), spec=spec)
 
 
-def test_a_job_asks_for_what_its_trial_will_need_with_margin() -> None:
-    assert next_request(trial(), KNOWN, 0.0, None) == 3.0 + 5 * 2.0 * 1.2 + SLACK_SECONDS + JOB_OVERHEAD_SECONDS
+def test_a_trial_asks_for_what_it_will_need_with_margin() -> None:
+    assert needed_seconds(trial(), KNOWN, 0.0, None) == 3.0 + 5 * 2.0 * 1.2 + SLACK_SECONDS
 
 
-def test_a_job_asks_for_the_limit_while_nothing_is_known() -> None:
-    assert next_request(trial(), {}, 0.0, None) == 60.0 + JOB_OVERHEAD_SECONDS
+def test_a_trial_asks_for_its_limit_while_nothing_is_known() -> None:
+    assert needed_seconds(trial(), {}, 0.0, None) == 60.0
     no_epochs = replace(trial(), spec=trial_spec(recipe={"batch_size": 8}))
-    assert next_request(no_epochs, KNOWN, 0.0, None) == 60.0 + JOB_OVERHEAD_SECONDS
+    assert needed_seconds(no_epochs, KNOWN, 0.0, None) == 60.0
 
 
 def test_epochs_that_are_done_are_not_asked_for_again() -> None:
     done = replace(trial(), epochs=running(0, epoch(1, 5.0), epoch(2, 7.0)).epochs)
-    saved = next_request(trial(), KNOWN, 0.0, None) - next_request(done, KNOWN, 7.0, None)
+    saved = needed_seconds(trial(), KNOWN, 0.0, None) - needed_seconds(done, KNOWN, 7.0, None)
     assert saved == pytest.approx(2 * 2.0 * 1.2)
 
 
 def test_a_request_that_was_too_little_is_raised() -> None:
-    assert next_request(trial(), KNOWN, 5.0, 35.0) == RAISE * 20.0 + SLACK_SECONDS + JOB_OVERHEAD_SECONDS
+    assert needed_seconds(trial(), KNOWN, 5.0, 20.0) == RAISE * 20.0 + SLACK_SECONDS
 
 
 @given(
     st.integers(1, 500),
     st.floats(1, 1e4),
     st.floats(0, 1e4),
-    st.none() | st.floats(JOB_OVERHEAD_SECONDS, 1e4),
+    st.none() | st.floats(0, 1e4),
 )
 def test_a_trial_is_never_asked_for_more_than_its_limit_leaves(
     epochs: int, limit: float, used: float, before: float | None
 ) -> None:
-    asked = next_request(trial(epochs, limit), KNOWN, used, before)
-    assert JOB_OVERHEAD_SECONDS <= asked <= max(0.0, limit - used) + JOB_OVERHEAD_SECONDS
+    asked = needed_seconds(trial(epochs, limit), KNOWN, used, before)
+    assert 0.0 <= asked <= max(0.0, limit - used)
 
 
 def test_a_profile_rounds_requests_up_and_grants_no_more_than_it_may() -> None:

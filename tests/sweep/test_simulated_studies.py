@@ -224,7 +224,8 @@ def test_a_trial_that_needs_more_than_was_asked_for_goes_on_with_a_greater_reque
     overran = [job for job in board.jobs.values() if job.end is not None and job.end.overran]
     assert overran, "some trials are three times slower than the model can know"
     for job in overran:
-        (number, attempt), *_ = job.bundle.trials
+        (made,) = job.bundle.attempts
+        number, attempt = made.trial, made.number
         after = board.jobs[f"toy-{number:05d}-{attempt + 1}"].bundle
         left = board.trials[number].spec.limit_seconds + JOB_OVERHEAD_SECONDS
         assert after.request_seconds + job.bundle.request_seconds > left or (
@@ -241,10 +242,10 @@ def test_a_trial_that_overran_once_and_then_dies_is_lost_after_its_retries(tmp_p
     overran: set[int] = set()
 
     def dies_after_an_overrun(bundle: Bundle) -> float | None:
-        ((number, attempt),) = bundle.trials
-        if attempt > 1:
-            overran.add(number)
-        return 0.5 if attempt > 1 else None
+        (attempt,) = bundle.attempts
+        if attempt.number > 1:
+            overran.add(attempt.trial)
+        return 0.5 if attempt.number > 1 else None
 
     world.launcher.fault = dies_after_an_overrun
     driver = world.driver()

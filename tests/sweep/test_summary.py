@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sweep_builders import ended, epoch, gone, job, running, study, waiting
+from sweep_builders import died, ended, epoch, gone, job, running, study, waiting
 
 from sweep.ledger import balance
 from sweep.records import TrialRecord
@@ -85,11 +85,11 @@ def test_any_other_trial_does_not_count(record: TrialRecord) -> None:
     [
         (waiting(0), 0),
         (ended(0), 0),
-        (replace(ended(0), attempts=3, failures=2), 2),
-        (replace(running(0), attempts=2, failures=1), 1),
-        (replace(waiting(0), attempts=2, failures=2), 1),  # the second is not followed yet
-        (replace(ended(0, "lost", None), attempts=3, failures=3), 2),
-        (replace(ended(0, "failed", None), failures=1), 0),
+        (replace(ended(0), attempts=3, failures=died(2)), 2),
+        (replace(running(0), attempts=2, failures=died(1)), 1),
+        (replace(waiting(0), attempts=2, failures=died(2)), 1),  # the second is not followed yet
+        (replace(ended(0, "lost", None), attempts=3, failures=died(3)), 2),
+        (replace(ended(0, "failed", None), failures=died(1)), 0),
         (replace(ended(0), attempts=2), 0),  # the first was cancelled
     ],
 )
@@ -98,7 +98,7 @@ def test_failures_that_were_followed_by_another_attempt_are_retries(record: Tria
 
 
 def test_the_retries_of_all_trials_are_added_up() -> None:
-    records = [replace(ended(0), attempts=3, failures=2), replace(running(1), attempts=2, failures=1)]
+    records = [replace(ended(0), attempts=3, failures=died(2)), replace(running(1), attempts=2, failures=died(1))]
     assert summary(*records).retries == 3
 
 

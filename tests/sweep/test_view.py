@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from rich.console import Console
-from sweep_builders import ended, epoch, gone, job, running, study, waiting
+from sweep_builders import died, ended, epoch, gone, job, running, study, waiting
 
 from sweep.ledger import balance
 from sweep.records import TrialRecord, TrialState
@@ -73,7 +73,7 @@ def test_the_panel_shows_the_recipe_of_a_trial_before_its_first_epoch() -> None:
 
 
 def test_the_panel_counts_the_trials_in_each_state_and_those_tried_again() -> None:
-    shown = panel(replace(ended(0), attempts=3, failures=2), ended(1, "out_of_memory", None), running(2))
+    shown = panel(replace(ended(0), attempts=3, failures=died(2)), ended(1, "out_of_memory", None), running(2))
     assert "2/4 done  1 running  1 completed  1 out of memory  2 retried" in shown
 
 

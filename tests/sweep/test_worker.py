@@ -19,9 +19,10 @@ from sweep.curves import HOPELESS
 from sweep.files import append_line, must_read_json, publish, read_lines, to_json
 from sweep.files import replace as replace_text
 from sweep.history import calibration_of, has_overrun, read_outcome, read_progress, used_seconds
+from sweep.lane import preload
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import TrialRecord, TrialState, as_json
-from sweep.worker import InterruptFlag, TrialContext, preload, run_trial
+from sweep.worker import Claimant, InterruptFlag, TrialContext, claim, run_trial
 from trainer.context import Calibration, StopReason
 
 
@@ -84,15 +85,32 @@ def test_an_attempt_that_somebody_claimed_is_left_to_them(trial: TrialPaths, int
     assert not trial.progress.exists()
 
 
-def test_an_attempt_that_the_site_requeued_is_not_run_again(
-    trial: TrialPaths, interrupt: InterruptFlag, monkeypatch: pytest.MonkeyPatch
+def test_a_job_that_the_site_started_again_goes_on_with_its_attempt(
+    trial: TrialPaths, interrupt: InterruptFlag
 ) -> None:
-    publish(trial.claim(1), "{}")
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    run_trial(trial, 1, interrupt)
-    assert read_outcome(trial) is None
-    run_trial(trial, 2, interrupt)
+    claim(trial, 1, Claimant("job", restart=0))
+    run_trial(trial, 1, interrupt, claimant=Claimant("job", restart=1))
     assert read_outcome(trial) is not None
+    assert json.loads(trial.claim(1, 1).read_text())["restart"] == 1
+
+
+@pytest.mark.parametrize(
+    "claimant", [Claimant("job", restart=0), Claimant("other", restart=1)], ids=["same start", "another job"]
+)
+def test_nobody_else_goes_on_with_an_attempt(
+    trial: TrialPaths, interrupt: InterruptFlag, claimant: Claimant
+) -> None:
+    claim(trial, 1, Claimant("job", restart=0))
+    run_trial(trial, 1, interrupt, claimant=claimant)
+    assert read_outcome(trial) is None
+
+
+def test_an_attempt_that_the_driver_took_back_stays_dead_when_the_site_starts_its_job_again(
+    trial: TrialPaths, interrupt: InterruptFlag
+) -> None:
+    publish(trial.claim(1), to_json({"revoked_at": 1.0}))
+    run_trial(trial, 1, interrupt, claimant=Claimant("job", restart=1))
+    assert read_outcome(trial) is None
 
 
 def test_a_trial_that_is_decided_is_not_run_again(trial: TrialPaths, interrupt: InterruptFlag) -> None:

@@ -1,0 +1,79 @@
+"""Feeding: jobs that are under way get further trials, so that their lanes stay warm and busy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sweep import files
+from sweep.board import Board
+from sweep.history import claim_of
+from sweep.ledger import Room, room
+from sweep.packing import is_hungry, seconds_for_next
+from sweep.proposing import Proposer
+from sweep.records import JOB_OVERHEAD_SECONDS, Attempt, Bundle, Ending, Job, TrialRecord, as_json
+
+
+class Feeder:
+    """Hands trials to the open bundles of jobs that run."""
+
+    def __init__(self, board: Board, proposer: Proposer) -> None:
+        self.board, self.proposer = board, proposer
+        self.began: dict[Attempt, float] = {}  # when each attempt was claimed, of those that are
+
+    def feed(self) -> None:
+        """Keep a trial waiting in each open bundle, beside those that its lanes run; close it once none fits."""
+        for bundle in self.board.bundles_in_flight().values():
+            began = self.claims(bundle)
+            if not bundle.is_closed and began:
+                self.feed_one(bundle, began)
+
+    def claims(self, bundle: Bundle) -> dict[int, float]:
+        """When the trials of a bundle were begun, of those that were (`time.time()` of their node)."""
+        for attempt in bundle.attempts:
+            if attempt not in self.began and (claim := claim_of(self.board.paths, attempt)):
+                self.began[attempt] = claim["claimed_at"]
+        return {attempt.trial: self.began[attempt] for attempt in bundle.attempts if attempt in self.began}
+
+    def feed_one(self, bundle: Bundle, began: dict[int, float]) -> None:
+        """Hand over trials until the job is content, or close its bundle, as that of a job of older code."""
+        if bundle.code != self.proposer.code:
+            self.write(replace(bundle, is_closed=True))
+            return
+        trials = self.board.trials
+        decided = {number for number in self.board.trials_of(bundle) if trials[number].state.is_final}
+        while is_hungry(bundle, began, decided):
+            seconds = seconds_for_next(bundle, began, decided, self.board.clock.time())
+            record = self.trial_for(seconds, bundle.lanes)
+            if record is None:
+                self.write(replace(bundle, is_closed=True))
+                return
+            record = self.proposer.with_code(record)
+            attempt = Attempt(record.number, record.attempts + 1, self.proposer.needed_seconds(record))
+            bundle = replace(bundle, attempts=(*bundle.attempts, attempt))
+            self.write(bundle)
+            trials[record.number] = replace(record, attempts=attempt.number, in_flight=True)
+            self.board.events.write("handed", job=bundle.name, trial=attempt.trial, attempt=attempt.number)
+
+    def trial_for(self, seconds: float, lanes: int) -> TrialRecord | None:
+        """The longest waiting trial that a lane can do in this time, else a new one.
+
+        New trials are proposed as for any job, lest the search favour short ones; those that do not fit wait for
+        the next job, but no more of them than there are lanes.
+        """
+        board = self.board
+        left = room(board.ledger, board.walltime_left(), board.launcher.packing.gpus(1))
+        while True:
+            waiting = sorted(self.proposer.waiting(), key=self.proposer.needed_seconds, reverse=True)
+            for record in waiting:
+                if self.proposer.needed_seconds(record) <= seconds:
+                    return record
+            if len(waiting) >= lanes or seconds <= 0:
+                return None
+            in_this_job = seconds + JOB_OVERHEAD_SECONDS
+            if isinstance(self.proposer.propose(Room(max(left.seconds, in_this_job), left.cut_by)), Ending):
+                return None
+
+    def write(self, bundle: Bundle) -> None:
+        """The job's lanes read its bundle again before each trial."""
+        files.replace(self.board.paths.job(bundle.name).bundle, files.to_json(as_json(bundle)))
+        self.board.jobs[bundle.name] = Job(bundle)

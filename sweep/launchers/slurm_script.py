@@ -1,0 +1,111 @@
+"""The job script: what sbatch is given. submitit writes the frame, the profile fills it."""
+
+from __future__ import annotations
+
+import math
+import shlex
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from submitit.slurm.slurm import _make_sbatch_string  # the one function of submitit that writes scripts
+
+from sweep.paths import JobPaths, RunPaths
+from sweep.profile import Profile
+from sweep.records import Bundle
+
+# A task that fails must not take the others with it, whatever the site's defaults.
+SRUN_OPTIONS = ("--kill-on-bad-exit=0", "--wait=0")
+
+
+def job_name(bundle: Bundle, run_id: str) -> str:
+    """The name by which Slurm knows the job; no other run of the same study's name has it."""
+    return f"{bundle.name}-{run_id[:6]}"
+
+
+def script(profile: Profile, paths: RunPaths, bundle: Bundle, run_id: str, environment: Mapping[str, str]) -> str:
+    """The whole script of a bundle's job. `environment` is exported to the workers."""
+    options, files = profile.options, paths.job(bundle.name)
+    text = _make_sbatch_string(
+        command=f"{python(profile)} -P -u -m submitit.core._submit {shlex.quote(str(files.folder))}",
+        folder=files.folder,
+        job_name=job_name(bundle, run_id),
+        time=math.ceil(bundle.request_seconds / 60),
+        nodes=1,
+        ntasks_per_node=bundle.lanes,
+        cpus_per_task=profile.threads,
+        mem=None if bundle.mem_gb is None else f"{math.ceil(bundle.mem_gb * bundle.lanes * 1024)}M",
+        setup=setup(profile, files, environment),
+        wckey=None,  # type: ignore[arg-type]  # which leaves it out
+        srun_args=[f"--cpus-per-task={profile.threads}", *SRUN_OPTIONS, *options.srun_options],
+        additional_parameters={**_requeue(profile), **options.sbatch_options},
+        **_place(profile),
+        **_gpus(profile, math.ceil(bundle.lanes / options.lanes_per_gpu)),
+    )
+    if "signal" in options.sbatch_options:
+        return text
+    # Workers watch the clock themselves, and Slurm's signal may come a minute early: too early for short jobs.
+    return "\n".join(line for line in text.split("\n") if not line.startswith("#SBATCH --signal="))
+
+
+def python(profile: Profile) -> str:
+    """The shell command for Python in a job."""
+    options = profile.options
+    if not options.container:
+        return options.python or shlex.quote(sys.executable)
+    return f"{options.container_command} {shlex.quote(options.container)} {options.python or 'python3'}"
+
+
+def setup(profile: Profile, files: JobPaths, environment: Mapping[str, str]) -> list[str]:
+    """The lines before the workers start; if one of the profile's fails, it is written down and ends the job."""
+    report = f"printf '%s' \"$BASH_COMMAND\" > {shlex.quote(str(files.setup_failed))}"
+    guarded = ["set -e", f"trap {shlex.quote(report)} ERR", *profile.options.setup, "trap - ERR", "set +e"]
+    exports = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
+    modules = environment.get("PYTHONPATH")
+    return [
+        # submitit looks for the pickle under the job's id, which nobody knows before sbatch answers.
+        f"ln -sf {files.pickle.name} {shlex.quote(str(files.folder))}/${{SLURM_JOB_ID}}_submitted.pkl",
+        *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+        *(guarded if profile.options.setup else ()),
+        # Last, so that no module puts other code before the study's own.
+        *([f"export PYTHONPATH={shlex.quote(modules)}${{PYTHONPATH:+:$PYTHONPATH}}"] if modules else ()),
+    ]
+
+
+def _place(profile: Profile) -> dict[str, Any]:
+    options = profile.options
+    named = {name: getattr(options, name) for name in ("partition", "account", "qos", "constraint")}
+    return {name: value for name, value in named.items() if value}
+
+
+def _gpus(profile: Profile, count: int) -> dict[str, Any]:
+    kind = f"{profile.options.gpu_type}:" if profile.options.gpu_type else ""
+    match profile.options.gpu_option:
+        case "gpus-per-node":
+            return {"gpus_per_node": f"{kind}{count}"}
+        case "gpus-per-task":
+            return {"gpus_per_task": f"{kind}1"}
+        case "gres":
+            return {"gres": f"gpu:{kind}{count}"}
+        case "none":
+            return {}
+
+
+def _requeue(profile: Profile) -> dict[str, Any]:
+    return {"requeue": True} if profile.options.requeue else {"no-requeue": True}
+
+
+def example(profile: Profile, study: str, request_seconds: float) -> Bundle:
+    """The bundle of a study's first job, before anything is known of its trials."""
+    packing = profile.packing
+    lanes = packing.lanes
+    return Bundle(
+        name=f"{study}-00000-1",
+        attempts=(),
+        request_seconds=request_seconds,
+        submitted_at=0.0,
+        host="",
+        lanes=lanes,
+        gpus=packing.gpus(lanes),
+        mem_gb=packing.mem_gb,
+    )

@@ -1,0 +1,129 @@
+"""Watching jobs: one question to Slurm per interval, however many jobs there are.
+
+The accounting is asked, and the controller where there is none, where it fails, or where the accounting's word is
+not the last: a job that the site may requeue, one that it does not know yet, one whose id never arrived.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from sweep import files
+from sweep.launchers import slurm_commands as slurm
+from sweep.launchers.slurm_script import job_name
+from sweep.paths import RunPaths
+from sweep.records import Bundle, JobState
+from sweep.slurm_options import SlurmOptions
+
+MISSING_SECONDS = 90.0  # from its submission until a job that nobody knows is taken for gone
+RETRUST_SECONDS = 600.0  # until the accounting is asked again that had failed
+
+
+class Watch:
+    """What is known of the jobs of one run."""
+
+    def __init__(self, options: SlurmOptions, paths: RunPaths, run_id: str, notice: Callable[[str], None]) -> None:
+        self.options, self.paths, self.run_id, self.notice = options, paths, run_id, notice
+        self.ids: dict[str, str] = {}
+        self.known: dict[str, slurm.SlurmJob] = {}
+        self.doubtful: dict[str, slurm.SlurmJob | None] = {}  # what the accounting told, and is not the last word
+        self.gone: set[str] = set()
+        self.next_query = self.next_look_up = 0.0
+        self.trusts_accounting_at = 0.0 if options.accounting else math.inf
+
+    @property
+    def running(self) -> int:
+        """Jobs that run, as far as is known."""
+        return sum(job.state == JobState.RUNNING for job in self.known.values())
+
+    def id_of(self, name: str) -> str | None:
+        """Slurm's id of the job, once it is known."""
+        if name not in self.ids:
+            facts = files.read_json(self.paths.job(name).slurm) or {}
+            if "refused" in facts:
+                self.gone.add(name)
+            elif "job_id" in facts:
+                self.ids[name] = facts["job_id"]
+        return self.ids.get(name)
+
+    def seconds(self, name: str) -> float | None:
+        """How long the job ran; None if Slurm does not tell."""
+        return self.known[name].seconds if name in self.known else None
+
+    def states(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
+        """The states of these jobs, as Slurm told last."""
+        self.known = {name: job for name, job in self.known.items() if name in bundles}
+        if bundles and time.monotonic() >= self.next_query:
+            self.next_query = time.monotonic() + self.options.query_seconds
+            try:
+                self._ask(bundles)
+            except slurm.SlurmError as error:
+                self.notice(f"Slurm does not answer, its last word counts: {error}")
+        return {name: self._state(name) for name in bundles}
+
+    def _state(self, name: str) -> JobState:
+        job = self.known.get(name)
+        if name in self.gone:
+            return JobState.EXITED
+        state = JobState.PENDING if job is None else job.state
+        if not state.is_live and files.read_text(self.paths.job(name).setup_failed):
+            return JobState.SETUP_FAILED
+        return state
+
+    def _ask(self, bundles: Mapping[str, Bundle]) -> None:
+        """One question: who the nameless are, what has become of the doubtful, or how all are."""
+        names = {self.ids[name]: name for name in bundles if self.id_of(name)}
+        nameless = {name: bundles[name] for name in bundles if name not in self.ids and name not in self.gone}
+        if nameless and (not names or time.monotonic() >= self.next_look_up):
+            self.next_look_up = time.monotonic() + 2 * self.options.query_seconds
+            self._look_up(nameless)
+        elif names and (self.doubtful or time.monotonic() < self.trusts_accounting_at):
+            self._ask_controller(names, bundles)
+        elif names:
+            self._ask_accounting(names)
+
+    def _ask_accounting(self, names: Mapping[str, str]) -> None:
+        try:
+            told = {names[job.id]: job for job in slurm.ask_accounting(names) if job.id in names}
+        except slurm.SlurmError as error:
+            self.trusts_accounting_at = time.monotonic() + RETRUST_SECONDS
+            self.next_query = 0.0
+            self.notice(f"sacct does not answer, squeue is asked instead: {error}")
+            return
+        for name in names.values():
+            job = told.get(name)
+            if job is None or (job.state in slurm.MAY_RETURN and self.options.requeue):
+                self.doubtful[name] = job
+            else:
+                self.known[name] = job
+
+    def _ask_controller(self, names: Mapping[str, str], bundles: Mapping[str, Bundle]) -> None:
+        told = {names[job.id]: job for job in slurm.ask_controller(names) if job.id in names}
+        doubtful, self.doubtful = self.doubtful, {}
+        for name in names.values():
+            job = told.get(name) or doubtful.get(name)
+            if job is not None:
+                self.known[name] = job
+            elif _is_missing(bundles[name]):
+                self.gone.add(name)
+
+    def _look_up(self, nameless: Mapping[str, Bundle]) -> None:
+        """Find jobs by their names, whose ids never arrived: the driver died, or sbatch gave no answer."""
+        names = {job_name(bundle, self.run_id): name for name, bundle in nameless.items()}
+        found = {names[job.name]: job for job in slurm.ask_controller(names=names) if job.name in names}
+        missing = {name: bundle for name, bundle in nameless.items() if name not in found and _is_missing(bundle)}
+        if missing and time.monotonic() >= self.trusts_accounting_at:
+            since = datetime.fromtimestamp(min(bundle.submitted_at for bundle in missing.values()) - 86_400)
+            jobs = slurm.find_in_accounting(names, since.isoformat(timespec="seconds"))
+            found |= {names[job.name]: job for job in jobs if job.name in names}
+        for name, job in found.items():
+            self.ids[name], self.known[name] = job.id, job
+            files.replace(self.paths.job(name).slurm, files.to_json({"job_id": job.id}))
+        self.gone |= missing.keys() - found.keys()
+
+
+def _is_missing(bundle: Bundle) -> bool:
+    return time.time() - bundle.submitted_at > MISSING_SECONDS

@@ -1,0 +1,111 @@
+"""New trials, and what the next attempt of any trial needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sweep import files
+from sweep.board import Board
+from sweep.history import used_seconds
+from sweep.ledger import LEAST_SHARE, Room
+from sweep.records import (
+    JOB_OVERHEAD_SECONDS,
+    Ending,
+    TrialRecord,
+    TrialSpec,
+    TrialState,
+    as_json,
+)
+from sweep.requests import needed_seconds
+from sweep.search import SpaceExhaustedError
+from sweep.snapshot import read_code
+from sweep.timings import setting_of
+
+
+class Proposer:
+    """Has trials proposed that fit what is left, and writes them down."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.exhausted_at: int | None = None  # jobs in flight when the search found nothing new
+        code = read_code(board.paths)
+        self.code = code.hash if code else ""  # that new jobs import
+
+    def waiting(self) -> list[TrialRecord]:
+        """Trials that wait for a job: another attempt of them is due, or a driver died before the first."""
+        return [
+            record
+            for record in self.board.trials.values()
+            if record.state == TrialState.QUEUED and not record.in_flight
+        ]
+
+    def propose(self, left: Room) -> TrialRecord | Ending:
+        """Ask for a trial and write it down before anything runs.
+
+        Where a budget has no room for a whole trial, only recipes will do that are known to need less. While
+        nothing is known, a trial gets what is left, but not before the jobs in flight, which may turn out cheaper.
+        """
+        board, limit = self.board, self.board.spec.limits.trial
+        if len(board.trials) >= board.spec.limits.trials:
+            return Ending.TRIALS
+        in_flight = len(board.bundles_in_flight())
+        is_short = left.seconds < board.launcher.granted_seconds(limit + JOB_OVERHEAD_SECONDS)
+        rest = board.launcher.grantable_seconds(left.seconds) - JOB_OVERHEAD_SECONDS if is_short else limit
+        is_known = bool(board.models) and ("epochs" in board.spec.space or "epochs" in board.spec.fixed)
+        if is_short and (rest < LEAST_SHARE * limit or (in_flight and not is_known)):
+            return left.cut_by
+        if self.exhausted_at == in_flight:  # nothing has ended since, so asking again would find nothing new
+            return left.cut_by if is_short else Ending.SPACE
+        trial_limit = rest if is_short else limit
+        try:
+            proposal = board.search.ask(
+                board.models, limit if is_known else trial_limit, rest if is_short and is_known else None
+            )
+        except SpaceExhaustedError:
+            self.exhausted_at = in_flight
+            return left.cut_by if is_short else Ending.SPACE
+        spec = TrialSpec(
+            number=proposal.number,
+            trainer=board.spec.trainer,
+            recipe=proposal.recipe,
+            params=proposal.params,
+            limit_seconds=trial_limit,
+            stop_at=proposal.stop_at,
+            predicted_seconds=proposal.predicted_seconds,
+            wants_calibration=setting_of(proposal.recipe) not in board.models,
+            stop_hopeless=board.spec.stop_hopeless,
+            code=self.code,
+        )
+        self.write_down(spec)
+        board.events.write("proposed", trial=spec.number, recipe=spec.recipe)
+        board.trials[spec.number] = TrialRecord(spec)
+        return board.trials[spec.number]
+
+    def with_code(self, record: TrialRecord) -> TrialRecord:
+        """The trial for a new attempt: an earlier one may have run other code."""
+        if record.spec.code == self.code:
+            return record
+        spec = replace(record.spec, code=self.code)
+        self.write_down(spec)
+        return replace(record, spec=spec)
+
+    def write_down(self, spec: TrialSpec) -> None:
+        """Put the trial into its folder, where its worker reads it."""
+        trial = self.board.paths.trial(spec.number)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        files.replace(trial.spec, files.to_json(as_json(spec)))
+
+    def needed_seconds(self, record: TrialRecord) -> float:
+        """Seconds of a lane that the trial's next attempt asks for."""
+        board = self.board
+        used = used_seconds(board.paths.trial(record.number))
+        overran = (
+            attempt.needs_seconds
+            if len(job.bundle.attempts) > 1
+            else job.bundle.request_seconds - JOB_OVERHEAD_SECONDS
+            for job in (board.jobs.values() if record.attempts else ())
+            if job.end is not None and record.number in job.end.overran
+            for attempt in job.bundle.attempts
+            if attempt.trial == record.number
+        )
+        return needed_seconds(record, board.models, used, max(overran, default=None))
