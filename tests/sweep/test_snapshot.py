@@ -7,14 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from driving import Driver, events, results, sweep, wait_until, write_study
-from sweep_builders import ended, here, run_of, study, trial_spec
+from sweep_builders import claim, ended, here, job, run_of, study, trial_spec, write_job
 
 import sweep as sweep_package
+from sweep.feeding import Feeder
+from sweep.history import load_jobs
 from sweep.paths import RunPaths
 from sweep.reporting import write_report
 from sweep.run import create_run
@@ -117,6 +121,20 @@ def test_a_job_that_runs_keeps_its_code_when_there_is_new_code(tmp_path):
     assert sweep("resume", "--new-code").returncode == 0
     assert versions() == {0: 1.0, 1: 2.0}
     assert len(set(hashes())) == 2
+
+
+def test_a_job_of_older_code_gets_no_further_trials(tmp_path):
+    paths = create_run(study(), here(), tmp_path)
+    made = job(0)
+    open_job = replace(made, bundle=replace(made.bundle, is_closed=False, code="old"))
+    paths.trial(0).folder.mkdir()
+    write_job(paths, open_job)
+    claim(paths, 0, 1)
+    bundle = open_job.bundle
+    board: Any = SimpleNamespace(paths=paths, jobs={}, bundles_in_flight=lambda: {bundle.name: bundle})
+    proposer: Any = SimpleNamespace(code="new")
+    Feeder(board, proposer).feed()
+    assert load_jobs(paths)[bundle.name].bundle.is_closed
 
 
 def test_broken_edits_do_not_keep_a_study_from_going_on(tmp_path):
