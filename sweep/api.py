@@ -51,12 +51,15 @@ def launch(
     return paths.root
 
 
-def resume(run: Folder, changes: Mapping[str, Any] | None = None) -> Path:
-    """Go on with the study in a run folder: adopt, collect, retry, propose the rest. Raises as `launch` does."""
+def resume(run: Folder, changes: Mapping[str, Any] | None = None, *, new_code: bool = False) -> Path:
+    """Go on with the study in a run folder: adopt, collect, retry, propose the rest. Raises as `launch` does.
+
+    Jobs run the code that was launched; with `new_code`, from here on the code as it is now.
+    """
     from sweep.run import drive, find_run
 
     paths = find_run(str(run), Path())
-    drive(paths, "resumed", lambda driver: None, changes or {})
+    drive(paths, "resumed", lambda driver: None, changes or {}, new_code=new_code)
     return paths.root
 
 

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep import toml_files
 from sweep.errors import DriverLockedError, RunFolderError, StudyFileError
@@ -18,6 +18,7 @@ from sweep.lock import DriverLock
 from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import Ending, Job, TrialRecord
+from sweep.snapshot import Code, changed_files, imports_from_snapshot, read_code, take_snapshot
 from sweep.spec import StudySpec, corners
 from sweep.timings import TimingsFile, timings_of
 from sweep.toml_files import NONE, Changes
@@ -42,6 +43,7 @@ class Run:
     profile: Profile
     jobs: dict[str, Job]
     trials: dict[int, TrialRecord]
+    code: Code | None  # that its jobs import; None before there is a snapshot
 
     @property
     def ledger(self) -> Ledger:
@@ -81,7 +83,7 @@ def open_run(paths: RunPaths) -> Run:
     spec = toml_files.load_frozen_study(paths.study)
     profile = toml_files.load_profile(str(paths.profile))
     jobs = load_jobs(paths)
-    return Run(paths, spec, profile, jobs, load_trials(paths, jobs))
+    return Run(paths, spec, profile, jobs, load_trials(paths, jobs), read_code(paths))
 
 
 def read_files(study: str, profile: str, changes: Changes) -> tuple[StudySpec, Profile]:
@@ -209,6 +211,19 @@ def change_limits(paths: RunPaths, changes: Changes) -> None:
         toml_files.save(paths.profile, profile)
 
 
+def keep_code(run: Run, new_code: bool) -> dict[str, Any] | None:
+    """See that the run has a snapshot of its code; a new one, if asked for and the code has changed.
+
+    What there is to log of a snapshot that was taken.
+    """
+    changed = changed_files(run.paths, run.spec) if new_code else []
+    if run.code is not None and not changed:
+        return None
+    config_class(run.spec.trainer)  # no snapshot of what cannot be imported
+    code = take_snapshot(run.paths, run.spec)
+    return {"hash": code.hash, "version": code.version, "commit": code.commit, "files": changed}
+
+
 def make_driver(run: Run, events: EventLog) -> Driver:
     """The driver of a run; the caller holds its lock."""
     from sweep.board import Board
@@ -216,7 +231,8 @@ def make_driver(run: Run, events: EventLog) -> Driver:
     from sweep.launchers import make_launcher
     from sweep.search import Search
 
-    config_class(run.spec.trainer)  # a trainer that cannot be imported here should not cost trials
+    with imports_from_snapshot(run.paths):
+        config_class(run.spec.trainer)  # a trainer that cannot be imported here should not cost trials
     run_id = run.paths.run_id.read_text()
     search = Search(run.spec, run.paths.journal, run_id, load_history(run.paths))
     memory = TimingsFile(run.paths.root.parent / TIMINGS, run_id, f"{run.profile.name} {run.spec.trainer}")
@@ -225,9 +241,16 @@ def make_driver(run: Run, events: EventLog) -> Driver:
 
 
 def drive(
-    paths: RunPaths, event: str, on_step: Callable[[Board], None], changes: Changes = NONE
+    paths: RunPaths,
+    event: str,
+    on_step: Callable[[Board], None],
+    changes: Changes = NONE,
+    *,
+    new_code: bool = False,
 ) -> tuple[Driver, Ending]:
     """Drive a run to its end under the driver's lock; `event` (launched, resumed) opens the session's log.
+
+    Jobs import what was launched; with `new_code`, those from here on what there is now.
 
     Raises:
         DriverLockedError: another driver works on it, or has taken over from this one.
@@ -243,8 +266,11 @@ def drive(
         run = open_run(paths)
         check_data(run.spec)
         events = EventLog(paths.events)
+        taken = keep_code(run, new_code)
         driver = make_driver(run, events)
         events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=dict(changes))
+        if taken is not None:
+            events.write("code", **taken)
 
         def fenced(board: Board) -> None:
             if not lock.is_ours():

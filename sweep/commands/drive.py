@@ -19,7 +19,7 @@ from sweep.toml_files import NONE, Changes
 from sweep.view import LiveView
 
 
-def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> None:
+def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE, *, new_code: bool = False) -> None:
     """Drive the run in the foreground; Ctrl-C, SIGTERM and a closed terminal detach."""
     from sweep.board import Board
     from sweep.reporting import write_report
@@ -41,7 +41,7 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
 
     try:
         with LiveView(out) as view:
-            driver, ending = drive(paths, event, show, changes)
+            driver, ending = drive(paths, event, show, changes, new_code=new_code)
             board = driver.board
             draw(board)
         out.print(f"{board.spec.name}: {ending.value}.")
