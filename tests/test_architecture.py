@@ -59,7 +59,7 @@ LAYERS = {
         {"sweep.refilling"},
         {"sweep.driver"},
         {"sweep.run", "sweep.surrogate"},
-        {"sweep.simulation", "sweep.warm_start"},
+        {"sweep.driving", "sweep.simulation", "sweep.warm_start"},
         {"sweep.forecast"},
         {"sweep.reporting"},
         {"sweep.api"},

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from sweep.commands.options import Changes, Detach, RunsFolder, StudyName
-
-
-def resume(
-    study: StudyName = None, changes: Changes = None, detach: Detach = False, runs: RunsFolder = None
-=======
 from typing import Annotated
 
 import typer
 
-from sweep.commands.options import Changes, RunsFolder, StudyName, console
+from sweep.commands.options import Changes, Detach, RunsFolder, StudyName, console
 from sweep.paths import RunPaths
 
 NAMED_FILES = 3
@@ -22,29 +15,25 @@ NAMED_FILES = 3
 def resume(
     study: StudyName = None,
     changes: Changes = None,
+    detach: Detach = False,
     runs: RunsFolder = None,
     new_code: Annotated[
         bool, typer.Option("--new-code", help="Run the code as it is now from here on, not as it was launched.")
     ] = False,
->>>>>>> f1ad9cab76fae2eb71038193a8f86b61e6c2679c
 ) -> None:
     """Go on with a study: adopt the jobs that live, collect what finished, retry what died, propose the rest."""
     from sweep.commands.drive import drive_and_report, drive_elsewhere
     from sweep.run import find_run, runs_folder
     from sweep.toml_files import parse_changes
 
-<<<<<<< HEAD
-    paths, given = find_run(study, runs_folder(runs)), parse_changes(changes or [])
-    if detach:
-        drive_elsewhere(paths, given)
-    else:
-        drive_and_report(paths, "resumed", given)
-=======
     paths = find_run(study, runs_folder(runs))
     wanted = parse_changes(changes or [])
     if not new_code:
         _tell_of_edits(paths)
-    drive_and_report(paths, "resumed", wanted, new_code=new_code)
+    if detach:
+        drive_elsewhere(paths, wanted, new_code=new_code)
+    else:
+        drive_and_report(paths, "resumed", wanted, new_code=new_code)
 
 
 def _tell_of_edits(paths: RunPaths) -> None:
@@ -58,4 +47,3 @@ def _tell_of_edits(paths: RunPaths) -> None:
             f"what was launched, `sweep resume {paths.root.name} --new-code` takes the code as it is now",
             soft_wrap=True,
         )
->>>>>>> f1ad9cab76fae2eb71038193a8f86b61e6c2679c

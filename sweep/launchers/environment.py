@@ -19,17 +19,6 @@ def environment(profile: Profile, paths: RunPaths) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         **{name: os.environ[name] for name in FOLDERS if os.environ.get(name)},
-<<<<<<< HEAD
-        **_python_path(),
-=======
->>>>>>> f1ad9cab76fae2eb71038193a8f86b61e6c2679c
         **profile.env,
         **({"PYTHONPATH": pythonpath} if pythonpath else {}),
     }
-
-
-def _python_path() -> dict[str, str]:
-    """As the driver was given it, each folder once: driver jobs hand theirs on."""
-    folders = dict.fromkeys(os.environ.get("PYTHONPATH", "").split(os.pathsep))
-    path = os.pathsep.join(filter(None, folders))
-    return {"PYTHONPATH": path} if path else {}
