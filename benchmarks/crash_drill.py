@@ -1,10 +1,14 @@
-"""Kill the driver and a worker in the middle of a study, resume, and check that no trial was lost or run twice.
+"""Kill the driver and a worker or a node in the middle of a study, and check that no trial was lost or run twice.
 
-    python benchmarks/crash_drill.py studies/cifar10_60.toml --kills 3 \\
+    python benchmarks/crash_drill.py cifar10_60 --kills 3 \\
         --set fixed.dataset=imagefolder:/data/cifar10 --set limits.trial=60s --set profile.slots=2
 
-Launches the study, kills the driver with SIGKILL at random moments and one worker once, resumes each time, and
-then reads events.jsonl, the claims and the results as an outsider would.
+    python benchmarks/crash_drill.py cifar10_60 --kills 5 --cluster /tmp/slurm --profile testbed \\
+        --set fixed.dataset=imagefolder:/data/cifar10 --set limits.trial=60s
+
+Launches the study, kills the driver with SIGKILL at random moments, resumes each time, and kills one worker; with
+the folder of an emulated cluster (tests/slurm/cluster.py), it kills one of its nodes instead. check_run.py then
+reads what is left, as an outsider would.
 """
 
 from __future__ import annotations
@@ -18,8 +22,12 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from itertools import pairwise
 from pathlib import Path
+
+sys.path.append(str(Path(__file__).parent.parent / "tests" / "slurm"))
+
+from check_run import check
+from cluster import Cluster
 
 
 def drive(arguments: list[str], seconds: float | None, log: Path) -> int:
@@ -46,27 +54,19 @@ def kill_a_worker(run: Path) -> str:
     return "none"
 
 
-def check(run: Path) -> list[str]:
-    """What is wrong with a finished run: trials lost, told twice, or run by two attempts at a time."""
-    events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
-    told = Counter(event["trial"] for event in events if event["event"] == "told")
-    ended = {event["job"]: event["time"] for event in events if event["event"] == "job_ended"}
-    problems = [f"trial {number} was told {count} times" for number, count in told.items() if count != 1]
-    for spec in sorted(run.glob("trials/*/trial.json")):
-        number, folder = int(spec.parent.name), spec.parent
-        if number not in told or not (folder / "result.json").exists():
-            problems.append(f"trial {number} was never told or has no result")
-            continue
-        result = json.loads((folder / "result.json").read_text())
-        claims = [json.loads(path.read_text()) for path in sorted(folder.glob("claim.*"))]
-        ran = sorted((claim for claim in claims if "pid" in claim), key=lambda claim: claim["attempt"])
-        if not ran or ran[-1]["attempt"] != result["attempt"]:
-            problems.append(f"trial {number}: its result is not of the last attempt that ran")
-        for earlier, later in pairwise(ran):
-            job = next(name for name in ended if name.endswith(f"-{number:05d}-{earlier['attempt']}"))
-            if ended[job] > later["claimed_at"]:
-                problems.append(f"trial {number}: attempt {later['attempt']} began before the one before was over")
-    return problems
+def kill_a_node(run: Path, cluster: Cluster) -> str:
+    """Kill a node of the emulated cluster that runs a trial, with all that runs on it; Slurm notices by itself."""
+    for name, facts in (
+        (path.parent.name, json.loads(path.read_text())) for path in run.glob("jobs/*/slurm.json")
+    ):
+        if "job_id" in facts and not (run / "jobs" / name / "ended.json").exists():
+            node = cluster.run(
+                "squeue", "--noheader", "--states=RUNNING", "--format=%N", f"--jobs={facts['job_id']}"
+            )
+            if node:
+                cluster.kill_node(node)
+                return node
+    return "none"
 
 
 def main() -> int:
@@ -79,19 +79,27 @@ def main() -> int:
     parser.add_argument("--between", type=float, nargs=2, default=(60.0, 150.0), help="seconds between kills")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--profile", default="local")
+    parser.add_argument("--cluster", type=Path, help="the folder of an emulated cluster that runs")
     arguments = parser.parse_args()
+    cluster = None if arguments.cluster is None else Cluster(arguments.cluster)
+    os.environ.update({} if cluster is None else cluster.environ)
     dice, run = random.Random(arguments.seed), arguments.runs / arguments.name
     log = arguments.runs / f"{arguments.name}.log"
     arguments.runs.mkdir(parents=True, exist_ok=True)
     changes = [part for change in [*arguments.changes, f"name={arguments.name}"] for part in ("--set", change)]
-    command = ["launch", arguments.study, "--runs", str(arguments.runs), *changes]
+    command = ["launch", arguments.study, "--profile", arguments.profile, "--runs", str(arguments.runs), *changes]
     began = time.monotonic()
     for kill in range(arguments.kills):
         code = drive(command, dice.uniform(*arguments.between), log)
         print(f"{time.monotonic() - began:6.0f} s  driver killed ({code})", flush=True)
-        if kill == 0:
+        if kill == 0 and cluster is None:
             print(f"          worker of trial {kill_a_worker(run)} killed", flush=True)
+        if kill == 1 and cluster is not None:
+            print(f"          node {kill_a_node(run, cluster)} killed", flush=True)
         command = ["resume", arguments.name, "--runs", str(arguments.runs)]
+    if cluster is not None:
+        cluster.revive()
     code = drive(command, None, log)
     print(f"{time.monotonic() - began:6.0f} s  driver ended ({code}); its output is in {log}")
     kinds = Counter(json.loads(line)["event"] for line in (run / "events.jsonl").read_text().splitlines())

@@ -208,7 +208,7 @@ def test_a_restart_of_the_controller_goes_unnoticed(tmp_path: Path, cluster: Clu
 
 
 def test_a_driver_that_is_killed_finds_its_jobs_again(tmp_path: Path) -> None:
-    driver = launch(write_study(tmp_path, trials=6, seconds=3.0))
+    driver = launch(write_study(tmp_path, trials=6, seconds=8.0))
     job_of(1)
     driver.send(signal.SIGKILL)
     finish(resume())
