@@ -1,4 +1,4 @@
-"""Was each trial of a run told once, none lost and none run twice? Checked from outside, without the sweep package.
+"""Was each trial of a run told once, none lost, none run twice? Checked from outside, without the sweep package.
 
     python benchmarks/check_run.py runs/cifar10_60 --trials 40
 
@@ -90,7 +90,7 @@ def check_overlaps(run: Run, ends: dict[str, float]) -> list[str]:
             over = ends.get(earlier["job"])
             if over is None or over > later["claimed_at"] + CLOCK_SECONDS:
                 problems.append(
-                    f"trial {number}: attempt {later['attempt']} began before attempt {earlier['attempt']} was over"
+                    f"trial {number}: attempt {later['attempt']} began before {earlier['attempt']} was over"
                 )
         attempts = Counter((claim["attempt"], claim.get("restart", 0)) for claim in claims)
         problems += [
@@ -116,7 +116,7 @@ def check_bundles(run: Run) -> list[str]:
 
 
 def check_accounting(run: Run, booked: dict[str, Booked]) -> list[str]:
-    """Slurm ran the jobs that the run knows, each once, when their claims say; and the ledger books what it did."""
+    """Slurm ran the jobs that the run knows, each once, when their claims say, and the ledger books it."""
     suffix = (run.root / "run_id").read_text()[:6]
     ours = {job_id: job for job_id, job in booked.items() if job.name.endswith(f"-{suffix}")}
     known = {job_id: name for name, job_id in run.ids.items()}
