@@ -1,0 +1,108 @@
+"""The built-in profiles' scripts on a real Slurm: accepted, and with the environment that they promise."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import Cluster
+from cluster_config import ACCOUNT
+from driving import events, results, sweep, write_study
+
+from sweep.launchers import job_script
+from sweep.paths import RunPaths
+from sweep.toml_files import load_profile
+
+# What the emulated cluster cannot know of the sites. Its nodes have two GPUs of no type, 8 cores and 4 GB, it has one
+# account, no features of nodes and no cores set aside.
+ADAPTED: dict[str, dict[str, Any]] = {
+    "testbed": {},
+    "generic_gpu": {"slurm.account": ACCOUNT, "slurm.partition": "main", "slurm.mem_gb": 2},
+    "alliance": {"slurm.account": ACCOUNT, "slurm.gpu_type": "", "slurm.mem_gb": 2},
+    "oci": {},
+    "frontier": {
+        "slurm.account": ACCOUNT,
+        "slurm.partition": "main",
+        "slurm.constraint": "",
+        "slurm.sbatch_options": {"export": "NONE"},
+        "slurm.lanes_per_job": 2,
+        "slurm.gpus_charged": 2,
+        "threads": 4,
+    },
+}
+
+
+@pytest.mark.parametrize("name", ADAPTED)
+def test_sbatch_would_take_the_script(cluster: Cluster, tmp_path: Path, name: str) -> None:
+    profile = load_profile(name, ADAPTED[name])
+    script = tmp_path / "job.sh"
+    script.write_text(job_script(profile, RunPaths(tmp_path), "study", profile.granted_seconds(3615.0)))
+    cluster.run("sbatch", "--test-only", str(script))
+
+
+@pytest.mark.parametrize("name", sorted(ADAPTED.keys() - {"testbed", "oci"}))
+def test_sbatch_refuses_a_profile_whose_account_was_not_changed(
+    cluster: Cluster, tmp_path: Path, name: str
+) -> None:
+    changes = {key: value for key, value in ADAPTED[name].items() if key != "slurm.account"}
+    profile = load_profile(name, changes)
+    script = tmp_path / "job.sh"
+    script.write_text(job_script(profile, RunPaths(tmp_path), "study", 3600.0))
+    with pytest.raises(RuntimeError, match="Invalid account"):
+        cluster.run("sbatch", "--test-only", str(script))
+
+
+def launch(study: Path, changes: dict[str, Any]) -> None:
+    """Drive the study to its end on the emulated cluster, with keys of the profile's [slurm] table changed."""
+    sets = [f"--set=profile.slurm.{key}={json.dumps(value)}" for key, value in changes.items()]
+    done = sweep("launch", study, "--profile", "testbed", *sets)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def environments(run: Path) -> list[dict[str, str]]:
+    """What the trials' trainers had in their environment."""
+    return [json.loads(path.read_text()) for path in sorted(run.glob("trials/*/environment.json"))]
+
+
+def test_a_setup_line_that_fails_is_named_in_the_trial(cluster: Cluster, tmp_path: Path) -> None:
+    launch(write_study(tmp_path, trials=1), {"setup": ["true", "ls /no/such/module"]})
+    run = tmp_path / "runs/sleepy"
+    assert {number: (result["state"], result["detail"]) for number, result in results(run).items()} == {
+        0: ("setup_failed", "a setup line of the profile failed: ls /no/such/module")
+    }
+    assert {path.read_text() for path in run.glob("jobs/*/setup_failed")} == {"ls /no/such/module"}
+    assert len(events(run, "submitted")) == 3  # two retries
+
+
+def test_with_export_none_workers_get_what_the_script_exports_and_nothing_of_the_login_shell(
+    cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_THE_LOGIN_SHELL", "1")
+    changes = {
+        "sbatch_options.export": "NONE",
+        "srun_options": ["--export=ALL"],
+        "setup": ['export OF_SETUP="job $SLURM_JOB_ID"'],
+    }
+    launch(write_study(tmp_path, trials=1, tells_environment=True), changes)
+    [found] = environments(tmp_path / "runs/sleepy")
+    assert found["PYTHONPATH"].startswith(os.environ["PYTHONPATH"])
+    assert found["OMP_NUM_THREADS"] == "1"
+    assert found["OF_SETUP"] == f"job {found['SLURM_JOB_ID']}"
+    assert "OF_THE_LOGIN_SHELL" not in found
+
+
+@pytest.mark.parametrize("gpu_option", ["gpus-per-node", "gres", "gpus-per-task"])
+def test_each_of_two_lanes_sees_a_gpu_of_its_own(cluster: Cluster, tmp_path: Path, gpu_option: str) -> None:
+    study = write_study(tmp_path, trials=2, tells_environment=True, seconds=2)
+    launch(study, {"lanes_per_job": 2, "gpu_option": gpu_option})
+    run = tmp_path / "runs/sleepy"
+    found = environments(run)
+    assert len(events(run, "submitted")) == 1
+    assert {variables["SLURM_PROCID"] for variables in found} == {"0", "1"}
+    seen = [variables["CUDA_VISIBLE_DEVICES"] for variables in found]
+    assert len(seen) == 2 and all("," not in gpus for gpus in seen)
+    if gpu_option != "gpus-per-task":  # there Slurm may call each task's GPU the first
+        assert set(seen) == {"0", "1"}
