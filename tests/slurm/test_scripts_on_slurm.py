@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,10 @@ def test_sbatch_refuses_a_profile_whose_account_was_not_changed(
         cluster.run("sbatch", "--test-only", str(script))
 
 
-def launch(study: Path, changes: dict[str, Any]) -> None:
-    """Drive the study to its end on the emulated cluster, with keys of the profile's [slurm] table changed."""
-    sets = [f"--set=profile.slurm.{key}={json.dumps(value)}" for key, value in changes.items()]
-    done = sweep("launch", study, "--profile", "testbed", *sets)
+def launch(study: Path, changes: dict[str, Any], profile: str = "testbed") -> None:
+    """Drive the study to its end on the emulated cluster, with keys of the profile changed."""
+    sets = [f"--set=profile.{key}={json.dumps(value)}" for key, value in changes.items()]
+    done = sweep("launch", study, "--profile", profile, *sets)
     assert done.returncode == 0, done.stderr + done.stdout
 
 
@@ -68,7 +69,7 @@ def environments(run: Path) -> list[dict[str, str]]:
 
 
 def test_a_setup_line_that_fails_is_named_in_the_trial(cluster: Cluster, tmp_path: Path) -> None:
-    launch(write_study(tmp_path, trials=1), {"setup": ["true", "ls /no/such/module"]})
+    launch(write_study(tmp_path, trials=1), {"slurm.setup": ["true", "ls /no/such/module"]})
     run = tmp_path / "runs/sleepy"
     assert {number: (result["state"], result["detail"]) for number, result in results(run).items()} == {
         0: ("setup_failed", "a setup line of the profile failed: ls /no/such/module")
@@ -82,9 +83,9 @@ def test_with_export_none_workers_get_what_the_script_exports_and_nothing_of_the
 ) -> None:
     monkeypatch.setenv("OF_THE_LOGIN_SHELL", "1")
     changes = {
-        "sbatch_options.export": "NONE",
-        "srun_options": ["--export=ALL"],
-        "setup": ['export OF_SETUP="job $SLURM_JOB_ID"'],
+        "slurm.sbatch_options.export": "NONE",
+        "slurm.srun_options": ["--export=ALL"],
+        "slurm.setup": ['export OF_SETUP="job $SLURM_JOB_ID"'],
     }
     launch(write_study(tmp_path, trials=1, tells_environment=True), changes)
     [found] = environments(tmp_path / "runs/sleepy")
@@ -97,7 +98,7 @@ def test_with_export_none_workers_get_what_the_script_exports_and_nothing_of_the
 @pytest.mark.parametrize("gpu_option", ["gpus-per-node", "gres", "gpus-per-task"])
 def test_each_of_two_lanes_sees_a_gpu_of_its_own(cluster: Cluster, tmp_path: Path, gpu_option: str) -> None:
     study = write_study(tmp_path, trials=2, tells_environment=True, seconds=2)
-    launch(study, {"lanes_per_job": 2, "gpu_option": gpu_option})
+    launch(study, {"slurm.lanes_per_job": 2, "slurm.gpu_option": gpu_option})
     run = tmp_path / "runs/sleepy"
     found = environments(run)
     assert len(events(run, "submitted")) == 1
@@ -106,3 +107,26 @@ def test_each_of_two_lanes_sees_a_gpu_of_its_own(cluster: Cluster, tmp_path: Pat
     assert len(seen) == 2 and all("," not in gpus for gpus in seen)
     if gpu_option != "gpus-per-task":  # there Slurm may call each task's GPU the first
         assert set(seen) == {"0", "1"}
+
+
+def test_a_study_runs_with_the_profile_of_frontier(cluster: Cluster, tmp_path: Path) -> None:
+    """Beside what the cluster cannot know: its nodes are shared, so GPUs are asked for; it has no modules."""
+    changes = ADAPTED["frontier"] | {
+        "slurm.sbatch_options.export": "NONE",
+        "slurm.gpu_option": "gres",
+        "slurm.setup": ['export WORK_OF="$WORK $USER"'],
+        "slurm.python": sys.executable,
+        "slurm.max_jobs": 1,
+        "slurm.query_seconds": 1,
+        "slurm.visibility_seconds": 0,
+    }
+    del changes["slurm.sbatch_options"]
+    changes["slurm.sbatch_options.core-spec"] = False
+    launch(write_study(tmp_path, trials=4, tells_environment=True), changes, "frontier")
+    run = tmp_path / "runs/sleepy"
+    assert {result["state"] for result in results(run).values()} == {"completed"}
+    found = environments(run)
+    assert {variables["SLURM_JOB_ID"] for variables in found} == {found[0]["SLURM_JOB_ID"]}  # fed with all four
+    assert {variables["OMP_NUM_THREADS"] for variables in found} == {"4"}
+    assert {variables["WORK_OF"].split()[0] for variables in found} == {load_profile("frontier").env["WORK"]}
+    assert all("," not in variables["CUDA_VISIBLE_DEVICES"] for variables in found)
