@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from sweep.commands import download, launch, list_runs, logs, plan, report, resume, status, stop
+from sweep.commands import (
+    download,
+    drive_in_job,
+    launch,
+    list_runs,
+    logs,
+    plan,
+    report,
+    resume,
+    retry,
+    status,
+    stop,
+)
 from sweep.errors import EXIT_BUG, EXIT_USER_ERROR, SweepError
 from trainer.errors import TrainerError
 
@@ -25,12 +37,14 @@ app = typer.Typer(
 app.command()(plan.plan)
 app.command()(launch.launch)
 app.command()(resume.resume)
+app.command()(retry.retry)
 app.command()(status.status)
 app.command()(stop.stop)
 app.command()(report.report)
 app.command("list")(list_runs.list_runs)
 app.command()(logs.logs)
 app.command()(download.download)
+app.command(hidden=True)(drive_in_job.drive_in_job)
 
 
 def _print_version(wanted: bool) -> None:

@@ -43,7 +43,7 @@ class Driver:
         board = self.board
         for number in board.search.reconcile(board.trials):
             board.events.write("abandoned", trial=number, why="the driver died before it was written down")
-        told = {line.get("trial") for line in files.read_lines(board.paths.events) if line.get("event") == "told"}
+        told = self.told()
         for record in board.trials.values():
             if record.outcome is None:
                 continue
@@ -63,6 +63,16 @@ class Driver:
             if state.is_live:
                 trials = [attempt.trial for attempt in board.jobs[name].bundle.attempts]
                 board.events.write("adopted", job=name, trials=trials, state=state.value)
+
+    def told(self) -> set[int]:
+        """The trials of which an earlier driver has told the end, less those that were put back since."""
+        told: set[int] = set()
+        for line in files.read_lines(self.board.paths.events):
+            if line.get("event") == "told":
+                told.add(line["trial"])
+            elif line.get("event") == "put_back":
+                told.discard(line["trial"])
+        return told
 
     def step(self) -> Ending | None:
         """One round: collect what happened, then either wind down or fill the free slots.

@@ -85,6 +85,16 @@ def read_text(path: Path) -> str:
         return ""
 
 
+def tail(path: Path, most_bytes: int = 4096) -> str:
+    """The end of a log; empty if it is missing."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - most_bytes))
+            return file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return ""
+
+
 def read_json(path: Path) -> dict[str, Any] | None:
     """The file's JSON object, or None if it is missing."""
     try:

@@ -117,6 +117,20 @@ class RunPaths:
         return self.root / "driver.lock"
 
     @property
+    def driver_jobs(self) -> Path:
+        """The Slurm jobs in which drivers of this run wait or work (launch --detach)."""
+        return self.root / "driver_jobs.json"
+
+    @property
+    def driver_script(self) -> Path:
+        return self.root / "driver.sh"
+
+    @property
+    def driver_log(self) -> Path:
+        """What drivers without a terminal print."""
+        return self.root / "driver.log"
+
+    @property
     def stop(self) -> Path:
         """Asks the driver to cancel what runs and leave."""
         return self.root / "stop"

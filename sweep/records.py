@@ -126,6 +126,7 @@ class Outcome:
     device: str = ""
     host: str = ""
     detail: str = ""
+    traceback: str = ""  # its last lines, where the code raised an exception
     metrics: dict[str, float] = field(default_factory=dict)
 
     @classmethod

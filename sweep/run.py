@@ -235,6 +235,10 @@ def drive(
     """
     paths.stop.unlink(missing_ok=True)
     with DriverLock(paths.driver_lock) as lock:
+        if paths.driver_jobs.exists():
+            from sweep.launchers.driver_job import take_over
+
+            take_over(paths)
         change_limits(paths, changes)
         run = open_run(paths)
         check_data(run.spec)

@@ -26,6 +26,7 @@ from sweep.trainables import build_config, config_class, load_function
 from trainer.context import Calibration, Ended, EpochReport, StopReason, TrainResult
 
 STOP_CHECK_SECONDS = 1.0
+TRACEBACK_LINES = 20  # that a result keeps; the log has them all
 LEAVING_SECONDS = 5.0  # from the end of a job's time to what a trainer takes as its deadline
 
 
@@ -158,6 +159,7 @@ def failure_of(error: BaseException, files: TrialPaths, attempt: int, wall_secon
         wall_seconds=wall_seconds,
         host=socket.gethostname(),
         detail="".join(traceback.format_exception_only(error)).strip(),
+        traceback="\n".join("".join(traceback.format_exception(error)).splitlines()[-TRACEBACK_LINES:]),
     )
 
 

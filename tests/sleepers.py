@@ -53,3 +53,32 @@ def sleep(config: Mapping[str, Any], context: RunContext) -> TrainResult:
 def _result(ended: Ended, epochs: int, accuracy: float, began: float) -> TrainResult:
     spent = time.monotonic() - began
     return TrainResult(ended, epochs, accuracy, train_seconds=spent, wall_seconds=spent, device="cpu")
+
+
+def count(config: Mapping[str, Any], context: RunContext) -> TrainResult:
+    """As `sleep`, but with a checkpoint: a later attempt goes on after the epochs that are done."""
+    assert context.folder is not None
+    checkpoint, epochs = context.folder / "checkpoint.pt", int(config.get("epochs", 1))
+    done, spent = json.loads(checkpoint.read_text()) if checkpoint.exists() else (0, 0.0)
+    while done < epochs:
+        began = time.monotonic()
+        while (left := float(config.get("seconds", 0.05)) - (time.monotonic() - began)) > 0:
+            if time.monotonic() > context.deadline:
+                return TrainResult(
+                    Ended.DEADLINE, done, 0.5, train_seconds=spent, wall_seconds=spent, device="cpu"
+                )
+            if reason := context.stop_requested():
+                return TrainResult(Ended(reason.value), done, 0.5, train_seconds=spent, wall_seconds=spent)
+            time.sleep(min(0.02, left))
+        done, spent = done + 1, spent + time.monotonic() - began
+        checkpoint.write_text(json.dumps([done, spent]))
+        context.report(EpochReport(done, epochs, 1.0, 1.0, 0.5, 0.1, spent, spent))
+    return TrainResult(Ended.COMPLETED, done, 0.5, train_seconds=spent, wall_seconds=spent, device="cpu")
+
+
+def hoard(config: Mapping[str, Any], context: RunContext) -> TrainResult:
+    """Take `mb` megabytes of memory and keep them for `seconds`."""
+    block = bytearray(int(config.get("mb", 0)) * 2**20)
+    block[::4096] = b"x" * len(block[::4096])  # pages count once they are touched
+    time.sleep(float(config.get("seconds", 1.0)))
+    return TrainResult(Ended.COMPLETED, 1, 0.5, train_seconds=1.0, wall_seconds=1.0, device="cpu")

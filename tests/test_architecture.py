@@ -53,7 +53,7 @@ LAYERS = {
         {"sweep.profile", "sweep.requests", "sweep.summary", "sweep.worker"},
         {"sweep.lane", "sweep.toml_files"},
         {"sweep.search", "sweep.launchers", "sweep.view"},
-        {"sweep.board", "sweep.plan"},
+        {"sweep.board", "sweep.plan", "sweep.retrying"},
         {"sweep.collecting", "sweep.proposing"},
         {"sweep.feeding"},
         {"sweep.refilling"},
@@ -74,7 +74,7 @@ PARTS = {
     "sweep.launchers": [
         {"environment", "simulated", "slurm_commands"},
         {"local", "slurm_script"},
-        {"slurm_watch"},
+        {"driver_job", "slurm_watch"},
         {"slurm"},
         {"__init__"},
     ],
@@ -82,7 +82,19 @@ PARTS = {
     "sweep.commands": [
         {"__init__", "options", "boards"},
         {"drive"},
-        {"download", "launch", "list_runs", "logs", "plan", "report", "resume", "status", "stop"},
+        {
+            "download",
+            "drive_in_job",
+            "launch",
+            "list_runs",
+            "logs",
+            "plan",
+            "report",
+            "resume",
+            "retry",
+            "status",
+            "stop",
+        },
     ],
 }
 

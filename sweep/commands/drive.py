@@ -10,9 +10,10 @@ import typer
 from sweep.commands.boards import print_boards
 from sweep.commands.options import console
 from sweep.errors import EXIT_DETACHED, RunFolderError
+from sweep.lock import DriverLock
 from sweep.paths import RunPaths
 from sweep.records import TrialState
-from sweep.run import drive, open_run
+from sweep.run import change_limits, drive, open_run
 from sweep.summary import summarize
 from sweep.toml_files import NONE, Changes
 from sweep.view import LiveView
@@ -29,7 +30,9 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
             signal.signal(number, _detach)
 
     def draw(board: Board) -> None:
-        summary = summarize(board.spec, board.trials, board.ledger, board.launcher.slots)
+        summary = summarize(
+            board.spec, board.trials, board.ledger, board.launcher.slots * board.launcher.packing.lanes
+        )
         view.update(summary, board.trials, "this terminal; Ctrl-C detaches, the jobs go on")
 
     def show(board: Board) -> None:
@@ -56,6 +59,21 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
             f"{error.strerror}: {error.filename or paths.root}\nNothing that was finished is lost; mend this "
             f"and go on with `sweep resume {paths.root.name}`"
         ) from error
+
+
+def drive_elsewhere(paths: RunPaths, changes: Changes = NONE) -> None:
+    """Have a driver of its own drive the run, once no other does."""
+    from sweep.launchers.driver_job import detach, take_over
+
+    with DriverLock(paths.driver_lock):
+        take_over(paths)
+        change_limits(paths, changes)
+    where = detach(open_run(paths).profile, paths)
+    name = paths.root.name
+    console().print(
+        f"Driven by {where}.\nWatch it with `sweep status {name} --watch`, end it with `sweep stop {name}`.",
+        soft_wrap=True,
+    )
 
 
 def _detach(number: int, frame: FrameType | None) -> None:

@@ -6,18 +6,19 @@ from typing import Annotated
 
 import typer
 
-from sweep.commands.options import Changes, RunsFolder, WarmStarts, console
+from sweep.commands.options import Changes, Detach, RunsFolder, WarmStarts, console
 
 
-def launch(
+def launch(  # noqa: PLR0917  # typer's options are parameters
     study: Annotated[str, typer.Argument(help="A study file, or the name of a built-in study.")],
     profile: Annotated[str, typer.Option(help="A profile file, or the name of a built-in profile.")] = "local",
     changes: Changes = None,
     runs: RunsFolder = None,
     warm: WarmStarts = None,
+    detach: Detach = False,
 ) -> None:
     """Start a study and drive it to its end. Ctrl-C detaches: the jobs go on, `sweep resume` does the rest."""
-    from sweep.commands.drive import drive_and_report
+    from sweep.commands.drive import drive_and_report, drive_elsewhere
     from sweep.run import check_data, check_search, create_run, known_models, read_files, runs_folder
     from sweep.search.forecast import check_fits
     from sweep.toml_files import parse_changes
@@ -36,4 +37,7 @@ def launch(
         console().print(f"Warm start: {start.describe()}", soft_wrap=True)
     if warning := out_of_reach(spec, [record for start in starts for record in start.history]):
         console().print(f"[yellow]warning:[/] {warning}", soft_wrap=True)
-    drive_and_report(paths, "launched")
+    if detach:
+        drive_elsewhere(paths)
+    else:
+        drive_and_report(paths, "launched")

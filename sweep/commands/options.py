@@ -31,6 +31,9 @@ WarmStarts = Annotated[
     list[str] | None,
     typer.Option("--from", help="A run whose trials the search begins with. May be repeated.", metavar="STUDY"),
 ]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Have a job of its own drive the study (a process, with a local profile).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object for scripts.")]
 
 

@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from sweep.commands.options import AsJson, RunsFolder, StudyName, console, print_json
+from sweep.files import read_json
 from sweep.lock import Owner, live_owner
 from sweep.records import TrialState
 from sweep.run import Run, find_run, open_run, runs_folder
@@ -58,4 +59,7 @@ def _panel(run: Run) -> RenderableType:
     running = [record for record in run.trials.values() if record.state == TrialState.RUNNING]
     over = summary.done >= summary.trials_wanted
     nobody = "none" if over else f"none; `sweep resume {run.spec.name}` goes on"
-    return render(summary, running, f"{owner.host}, process {owner.pid}" if owner else nobody)
+    jobs = (read_json(run.paths.driver_jobs) or {}).get("ids", [])
+    in_jobs = f" (Slurm jobs {', '.join(jobs)})" if jobs else ""
+    who = f"{owner.host}, process {owner.pid}" if owner else "waits in the queue" if jobs else nobody
+    return render(summary, running, who + in_jobs)

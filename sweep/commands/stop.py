@@ -9,7 +9,7 @@ import typer
 from sweep.commands.options import RunsFolder, StudyName
 from sweep.errors import SweepError
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 180.0  # Slurm may take its time to end jobs
 
 
 def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
@@ -36,4 +36,8 @@ def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
             driver.adopt()
             ending = driver.step()
             events.write("ended", why=str(ending))
+    if paths.driver_jobs.exists():
+        from sweep.launchers.driver_job import take_over
+
+        take_over(paths)
     typer.echo(f"Stopped {paths.root.name}; what is done is kept. Go on with: sweep resume {paths.root.name}")

@@ -16,6 +16,14 @@ def environment(profile: Profile, paths: RunPaths) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
-        **{name: os.environ[name] for name in (*FOLDERS, "PYTHONPATH") if os.environ.get(name)},
+        **{name: os.environ[name] for name in FOLDERS if os.environ.get(name)},
+        **_python_path(),
         **profile.env,
     }
+
+
+def _python_path() -> dict[str, str]:
+    """As the driver was given it, each folder once: driver jobs hand theirs on."""
+    folders = dict.fromkeys(os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    path = os.pathsep.join(filter(None, folders))
+    return {"PYTHONPATH": path} if path else {}

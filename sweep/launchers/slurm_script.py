@@ -61,15 +61,21 @@ def setup(profile: Profile, files: JobPaths, environment: Mapping[str, str]) -> 
     report = f"printf '%s' \"$BASH_COMMAND\" > {shlex.quote(str(files.setup_failed))}"
     guarded = ["set -e", f"trap {shlex.quote(report)} ERR", *profile.options.setup, "trap - ERR", "set +e"]
     exports = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
-    modules = environment.get("PYTHONPATH")
+    modules = {name: value for name, value in environment.items() if name == "PYTHONPATH"}
     return [
         # submitit looks for the pickle under the job's id, which nobody knows before sbatch answers.
         f"ln -sf {files.pickle.name} {shlex.quote(str(files.folder))}/${{SLURM_JOB_ID}}_submitted.pkl",
-        *(f"export {name}={shlex.quote(value)}" for name, value in exports.items()),
+        *export_lines(exports),
         *(guarded if profile.options.setup else ()),
         # Last, so that no module puts other code before the study's own.
-        *([f"export PYTHONPATH={shlex.quote(modules)}${{PYTHONPATH:+:$PYTHONPATH}}"] if modules else ()),
+        *export_lines(modules),
     ]
+
+
+def export_lines(environment: Mapping[str, str]) -> list[str]:
+    """Lines that set variables; PYTHONPATH is put before what is there."""
+    more = {"PYTHONPATH": "${PYTHONPATH:+:$PYTHONPATH}"}
+    return [f"export {name}={shlex.quote(value)}{more.get(name, '')}" for name, value in environment.items()]
 
 
 def _place(profile: Profile) -> dict[str, Any]:

@@ -7,8 +7,9 @@ not the last: a job that the site may requeue, one that it does not know yet, on
 from __future__ import annotations
 
 import math
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 
 from sweep import files
@@ -19,6 +20,7 @@ from sweep.records import Bundle, JobState
 from sweep.slurm_options import SlurmOptions
 
 MISSING_SECONDS = 90.0  # from its submission until a job that nobody knows is taken for gone
+OUT_OF_MEMORY = re.compile(r"slurmstepd.*(exceeded (job )?memory limit|oom[-_ ]kill)|Exceeded job memory", re.I)
 RETRUST_SECONDS = 600.0  # until the accounting is asked again that had failed
 
 
@@ -69,9 +71,16 @@ class Watch:
         if name in self.gone:
             return JobState.EXITED
         state = JobState.PENDING if job is None else job.state
-        if not state.is_live and files.read_text(self.paths.job(name).setup_failed):
+        if state == JobState.EXITED and files.read_text(self.paths.job(name).setup_failed):
             return JobState.SETUP_FAILED
+        if state == JobState.EXITED and self._ran_out_of_memory(name):
+            return JobState.OUT_OF_MEMORY
         return state
+
+    def _ran_out_of_memory(self, name: str) -> bool:
+        """Not every site's Slurm says so in the job's state; its step manager always writes it into the log."""
+        logs = (path for path in self.paths.job(name).logs() if path.suffix == ".err")
+        return any(OUT_OF_MEMORY.search(files.tail(path)) for path in logs)
 
     def _ask(self, bundles: Mapping[str, Bundle]) -> None:
         """One question: who the nameless are, what has become of the doubtful, or how all are."""
@@ -83,11 +92,11 @@ class Watch:
         elif names and (self.doubtful or time.monotonic() < self.trusts_accounting_at):
             self._ask_controller(names, bundles)
         elif names:
-            self._ask_accounting(names)
+            self._ask_accounting(names, bundles)
 
-    def _ask_accounting(self, names: Mapping[str, str]) -> None:
+    def _ask_accounting(self, names: Mapping[str, str], bundles: Mapping[str, Bundle]) -> None:
         try:
-            told = {names[job.id]: job for job in slurm.ask_accounting(names) if job.id in names}
+            told = self._ours(names, slurm.ask_accounting(names), bundles)
         except slurm.SlurmError as error:
             self.trusts_accounting_at = time.monotonic() + RETRUST_SECONDS
             self.next_query = 0.0
@@ -101,7 +110,7 @@ class Watch:
                 self.known[name] = job
 
     def _ask_controller(self, names: Mapping[str, str], bundles: Mapping[str, Bundle]) -> None:
-        told = {names[job.id]: job for job in slurm.ask_controller(names) if job.id in names}
+        told = self._ours(names, slurm.ask_controller(names), bundles)
         doubtful, self.doubtful = self.doubtful, {}
         for name in names.values():
             job = told.get(name) or doubtful.get(name)
@@ -109,6 +118,16 @@ class Watch:
                 self.known[name] = job
             elif _is_missing(bundles[name]):
                 self.gone.add(name)
+
+    def _ours(
+        self, names: Mapping[str, str], jobs: Iterable[slurm.SlurmJob], bundles: Mapping[str, Bundle]
+    ) -> dict[str, slurm.SlurmJob]:
+        """Of the jobs told, those of our names: a controller that crashed may give an id to another job.
+
+        The accounting says "allocation" before it knows a job's name.
+        """
+        own = {job_id: (job_name(bundles[name], self.run_id), "allocation") for job_id, name in names.items()}
+        return {names[job.id]: job for job in jobs if job.id in own and job.name in own[job.id]}
 
     def _look_up(self, nameless: Mapping[str, Bundle]) -> None:
         """Find jobs by their names, whose ids never arrived: the driver died, or sbatch gave no answer."""

@@ -69,6 +69,13 @@ class Cluster:
         if missing := self.missing():
             raise RuntimeError(f"no Slurm cluster without {', '.join(missing)}; try: {APT}")
         self.stop()
+        try:
+            self._boot()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _boot(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         write_configuration(self.folder, self.name, self.base_port)
         _make_gpus()
@@ -83,7 +90,7 @@ class Cluster:
 
     def stop(self) -> None:
         """End every daemon, step and job process of this cluster, and of no other."""
-        jobs = job_processes(self.name)
+        jobs = job_processes(self.folder)
         daemons = daemons_of(self.folder)
         database = {pid for pid in daemons if pid == self._pid("mariadbd")}
         kill(with_descendants(daemons - database) | jobs)
@@ -182,9 +189,11 @@ class Cluster:
 
     def kill_node(self, name: str) -> None:
         """The node is gone at once, with all that ran on it."""
-        managers = step_managers_of(self.folder / f"{name}.log")
-        kill({self._pid(name)} - {0})
-        kill(with_descendants(managers) | job_processes(self.name, name))
+        daemon = {self._pid(name)} - {0}
+        kill(daemon)
+        steps = with_descendants(step_managers_of(self.folder / f"{name}.log")) | job_processes(self.folder, name)
+        kill(steps)
+        wait_until(lambda: not any(map(alive, daemon | steps)), 10, self._problem)
 
     def start_node(self, name: str) -> None:
         """Bring a node back, if it is gone, and wait until Slurm uses it again."""
@@ -248,8 +257,11 @@ class Cluster:
 
     def _start_database(self) -> None:
         data = self.folder / "database"
-        if not (data / "mysql").exists():
-            self._do("mariadb-install-db", *SMALL_DATABASE, f"--datadir={data}", "--skip-test-db")
+        if not data.exists():
+            unfinished = self.folder / "database.new"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            self._do("mariadb-install-db", *SMALL_DATABASE, f"--datadir={unfinished}", "--skip-test-db")
+            unfinished.rename(data)
         socket = self.folder / "mariadb.socket"
         self._do(
             *("setsid", "--fork", "mariadbd", *SMALL_DATABASE, "--skip-networking"),
@@ -259,11 +271,18 @@ class Cluster:
         wait_until(lambda: socket.exists() and alive(self._pid("mariadbd")), 30, self._problem)
 
     def _make_account(self) -> None:
-        if ACCOUNT in self.run("sacctmgr", "-n", "-P", "list", "associations", "format=account,user"):
+        """What is there already, if only in part after a boot that was cut off, sacctmgr refuses to add."""
+
+        def there() -> bool:
+            return f"{ACCOUNT}|root" in self.run("sacctmgr", "-n", "-P", "list", "assoc", "format=account,user")
+
+        if there():
             return
-        self.run("sacctmgr", "-i", "add", "cluster", self.name)
-        self.run("sacctmgr", "-i", "add", "account", ACCOUNT, f"cluster={self.name}")
-        self.run("sacctmgr", "-i", "add", "user", "root", f"account={ACCOUNT}", f"cluster={self.name}")
+        here = f"cluster={self.name}"
+        self._ask("sacctmgr", "-i", "add", "cluster", self.name)
+        self._ask("sacctmgr", "-i", "add", "account", ACCOUNT, here)
+        self._ask("sacctmgr", "-i", "add", "user", "root", f"account={ACCOUNT}", here)
+        wait_until(there, 5, self._problem)
 
     def _start_slurmd(self, node: str) -> None:
         (self.folder / f"{node}.pid").unlink(missing_ok=True)

@@ -9,7 +9,8 @@ NODES = ("n1", "n2", "n3", "n4")
 GPUS = ("/dev/sweepgpu0", "/dev/sweepgpu1")
 ACCOUNT = "research"
 
-# cred_expire is also how long a requeued job waits before it may start again (120 s by default).
+# cred_expire is also how long a requeued job waits before it may start again (120 s by default). A dead node is
+# noticed SlurmdTimeout plus MessageTimeout after its death.
 SLURM_CONF = """\
 ClusterName={name}
 SlurmctldHost={host}(127.0.0.1)
@@ -44,6 +45,7 @@ JobRequeue=1
 MinJobAge=300
 OverTimeLimit=0
 SlurmdTimeout=10
+MessageTimeout=5
 KillWait=5
 
 JobAcctGatherType=jobacct_gather/linux

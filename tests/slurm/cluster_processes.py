@@ -32,10 +32,15 @@ def step_managers_of(log: Path) -> set[int]:
     return {pid for pid in _pids() if _program(pid) == "slurmstepd" and _has_open(pid, str(log))}
 
 
-def job_processes(cluster: str, node: str | None = None) -> set[int]:
+def job_processes(folder: Path, node: str | None = None) -> set[int]:
     """Processes of the cluster's jobs, also those that left their step, by the variables Slurm gives them."""
-    wanted = {f"SLURM_CLUSTER_NAME={cluster}"} | ({f"SLURMD_NODENAME={node}"} if node else set())
-    return {pid for pid in _pids() if wanted <= _environment(pid)} - {os.getpid()}
+    wanted = {f"SLURM_CONF={folder}/slurm.conf"} | ({f"SLURMD_NODENAME={node}"} if node else set())
+    found = {pid: _environment(pid) for pid in _pids()}
+    return {
+        pid
+        for pid, variables in found.items()
+        if wanted <= variables and any(one.startswith("SLURMD_NODENAME=") for one in variables)
+    }
 
 
 def with_descendants(pids: Iterable[int]) -> set[int]:

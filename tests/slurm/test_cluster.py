@@ -64,7 +64,7 @@ def test_a_cluster_whose_daemons_were_killed_boots_again(cluster: Cluster) -> No
     kill(daemons_of(cluster.folder))
     assert not cluster.answers()
     cluster.start()
-    assert not job_processes(cluster.name)
+    assert not job_processes(cluster.folder)
     cluster.wait_for_state(cluster.submit("true"), "COMPLETED")
 
 

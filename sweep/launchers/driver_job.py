@@ -1,0 +1,138 @@
+"""The driver's own job: a driver away from the login node, which outlives its time limit and its node.
+
+Each driver job submits the next one when it starts, to begin when it ends for whatever reason; a driver that comes
+to its study's end cancels that successor. So there is no moment at which a kill would leave the study alone.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from submitit.slurm.slurm import _make_sbatch_string
+
+from sweep import files
+from sweep.errors import EXIT_DETACHED, SubmissionError
+from sweep.launchers import slurm_commands as slurm
+from sweep.launchers.environment import environment
+from sweep.launchers.slurm_script import export_lines, python
+from sweep.paths import RunPaths
+from sweep.profile import Profile
+
+TERM_SECONDS = 60  # before its time limit, the driver is told to leave
+
+
+@dataclass(frozen=True)
+class DriverJobs:
+    """The driver jobs of a run that may still be in the queue or running."""
+
+    ids: tuple[str, ...]
+
+    @classmethod
+    def of(cls, paths: RunPaths) -> DriverJobs:
+        """As they were written down last."""
+        return cls(tuple((files.read_json(paths.driver_jobs) or {}).get("ids", ())))
+
+    def save(self, paths: RunPaths) -> None:
+        """Write them down."""
+        files.replace(paths.driver_jobs, files.to_json(asdict(self)))
+
+
+def detach(profile: Profile, paths: RunPaths) -> str:
+    """Start a driver that needs no terminal: a Slurm job, or with the local launcher a process.
+
+    Returns what it is, for people.
+
+    Raises:
+        SubmissionError: Slurm does not take the job.
+    """
+    if profile.launcher == "slurm":
+        job_id = submit(profile, paths)
+        DriverJobs((job_id,)).save(paths)
+        return f"Slurm job {job_id}"
+    with paths.driver_log.open("ab") as log:
+        command = [sys.executable, "-m", "sweep", "resume", str(paths.root)]
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    return f"process {process.pid}, which writes to {paths.driver_log}"
+
+
+def submit(profile: Profile, paths: RunPaths, after: str = "") -> str:
+    """Submit a driver job, to begin when the job `after` has ended; its id."""
+    text = driver_script(profile, paths, after)
+    files.replace(paths.driver_script, text)
+    try:
+        return slurm.submit(paths.driver_script)
+    except slurm.SlurmError as error:
+        raise SubmissionError(
+            f"sbatch refused the driver's job: {error}\nSet the options that it needs in the profile, "
+            "slurm.driver_options and slurm.driver_time, or drive in a terminal (without --detach)"
+        ) from error
+
+
+def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
+    """What sbatch is given for the driver's own job."""
+    options = profile.options
+    place = {name: getattr(options, name) for name in ("partition", "account", "qos")}
+    text = _make_sbatch_string(
+        command=f"exec {python(profile)} -u -m sweep drive-in-job {shlex.quote(str(paths.root))}",
+        folder=paths.root,
+        job_name=f"{paths.root.name}-driver-{paths.run_id.read_text()[:6]}",
+        time=math.ceil(options.driver_time / 60),
+        cpus_per_task=1,
+        setup=[*export_lines(environment(profile, paths)), *options.setup],
+        wckey=None,  # type: ignore[arg-type]  # which leaves it out
+        use_srun=False,
+        additional_parameters={
+            **{name: value for name, value in place.items() if value},
+            **({"dependency": f"afterany:{after}"} if after else {}),
+            "no-requeue": True,
+            "output": str(paths.driver_log),
+            "error": str(paths.driver_log),
+            "signal": f"B:TERM@{TERM_SECONDS}",
+            **options.driver_options,
+        },
+    )
+    return text
+
+
+@contextmanager
+def succession(profile: Profile, paths: RunPaths) -> Iterator[None]:
+    """Within a driver job: have a successor wait, and cancel it when the driver leaves of its own accord.
+
+    A driver that is told to leave, or killed, leaves the study to its successor.
+    """
+    own = os.environ["SLURM_JOB_ID"]
+    successor = submit(profile, paths, after=own)
+    DriverJobs((own, successor)).save(paths)
+    try:
+        yield
+    except BaseException as error:
+        if getattr(error, "exit_code", None) != EXIT_DETACHED:
+            cancel_jobs(paths, (own, successor), but=own)
+        raise
+    cancel_jobs(paths, (own, successor), but=own)
+
+
+def take_over(paths: RunPaths) -> None:
+    """A driver that is no such job cancels those that wait to drive."""
+    ids = DriverJobs.of(paths).ids
+    if ids and os.environ.get("SLURM_JOB_ID") not in ids:
+        cancel_jobs(paths, ids)
+
+
+def cancel_jobs(paths: RunPaths, ids: tuple[str, ...], but: str = "") -> None:
+    """Cancel driver jobs, as far as Slurm listens, and forget them."""
+    others = [job for job in ids if job != but]
+    try:
+        slurm.cancel(others)
+    except slurm.SlurmError as error:
+        print(f"driver jobs {', '.join(others)} may still wait; cancel them with scancel: {error}", flush=True)
+    DriverJobs(()).save(paths)
