@@ -17,8 +17,8 @@ from sweep.launchers import job_script
 from sweep.paths import RunPaths
 from sweep.toml_files import load_profile
 
-# What the emulated cluster cannot know of the sites: it has one account, and nodes with two GPUs of no type, 8 cores,
-# 4 GB, no features and no cores set aside.
+# What the emulated cluster cannot know of the sites: it has one account, and nodes with two GPUs of no type,
+# 8 cores, 4 GB, no features and no cores set aside.
 ADAPTED: dict[str, dict[str, Any]] = {
     "testbed": {},
     "generic_gpu": {"slurm.account": ACCOUNT, "slurm.partition": "main", "slurm.mem_gb": 2},

@@ -22,7 +22,7 @@ set -e
 trap 'printf '"'"'%s'"'"' "$BASH_COMMAND" > /runs/study/jobs/study-00000-1/setup_failed' ERR
 module load StdEnv/2023 python/3.11
 source ~/ENV/bin/activate
-from="${SWEEP_CACHE_DIR:-$HOME/.cache/sweep}"
+from="$HOME/.cache/sweep"
 export SWEEP_CACHE_DIR="$SLURM_TMPDIR/sweep-cache"
 mkdir -p "$SWEEP_CACHE_DIR"; [ ! -d "$from" ] || cp -r "$from/." "$SWEEP_CACHE_DIR"
 trap - ERR

@@ -29,7 +29,7 @@ source activate "$WORK/env"
 export MIOPEN_USER_DB_PATH="/tmp/miopen-$USER"
 export MIOPEN_CUSTOM_CACHE_DIR="$MIOPEN_USER_DB_PATH"
 rm -rf "$MIOPEN_USER_DB_PATH"; mkdir -p "$MIOPEN_USER_DB_PATH"
-from="${SWEEP_CACHE_DIR:-$HOME/.cache/sweep}"
+from="$WORK/cache"
 export SWEEP_CACHE_DIR="/mnt/bb/$USER/sweep-cache"
 mkdir -p "$SWEEP_CACHE_DIR"; [ ! -d "$from" ] || cp -r "$from/." "$SWEEP_CACHE_DIR"
 trap - ERR
