@@ -130,3 +130,11 @@ def test_a_study_runs_with_the_profile_of_frontier(cluster: Cluster, tmp_path: P
     assert {variables["OMP_NUM_THREADS"] for variables in found} == {"4"}
     assert {variables["WORK_OF"].split()[0] for variables in found} == {load_profile("frontier").env["WORK"]}
     assert all("," not in variables["CUDA_VISIBLE_DEVICES"] for variables in found)
+
+
+def test_python_runs_behind_the_command_of_a_container(cluster: Cluster, tmp_path: Path) -> None:
+    """`env A=1 python` stands for `apptainer exec image python`."""
+    changes = {"slurm.container_command": "env", "slurm.container": "IMAGE=some image"}
+    study = write_study(tmp_path, trials=1, tells_environment=True)
+    launch(study, changes | {"slurm.python": sys.executable})
+    assert [found["IMAGE"] for found in environments(tmp_path / "runs/sleepy")] == ["some image"]
