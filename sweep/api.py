@@ -36,7 +36,8 @@ def launch(
         SweepError: the study, the profile, the run folder or the trials are at fault; the message says how.
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
-    from sweep.run import check_data, check_search, create_run, drive, known_models, read_files, runs_folder
+    from sweep.driving import drive
+    from sweep.run import check_data, check_search, create_run, known_models, read_files, runs_folder
     from sweep.search.forecast import check_fits
     from sweep.warm_start import gather, save_history
 
@@ -51,12 +52,16 @@ def launch(
     return paths.root
 
 
-def resume(run: Folder, changes: Mapping[str, Any] | None = None) -> Path:
-    """Go on with the study in a run folder: adopt, collect, retry, propose the rest. Raises as `launch` does."""
-    from sweep.run import drive, find_run
+def resume(run: Folder, changes: Mapping[str, Any] | None = None, *, new_code: bool = False) -> Path:
+    """Go on with the study in a run folder: adopt, collect, retry, propose the rest. Raises as `launch` does.
+
+    Jobs run the code that was launched; with `new_code`, from here on the code as it is now.
+    """
+    from sweep.driving import drive
+    from sweep.run import find_run
 
     paths = find_run(str(run), Path())
-    drive(paths, "resumed", lambda driver: None, changes or {})
+    drive(paths, "resumed", lambda driver: None, changes or {}, new_code=new_code)
     return paths.root
 
 

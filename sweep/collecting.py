@@ -9,7 +9,7 @@ from sweep import files
 from sweep.board import Board
 from sweep.errors import BreakerError
 from sweep.failures import POLICIES, retries_left
-from sweep.history import claim_of, first_claim, has_overrun, last_sign, refresh, used_seconds
+from sweep.history import claim_of, first_claim, has_overrun, last_sign, refresh, used_seconds, was_interrupted
 from sweep.records import (
     JOB_OVERHEAD_SECONDS,
     Bundle,
@@ -94,8 +94,8 @@ class Collector:
         name = self.board.spec.name
         self.breaker = BreakerError(
             f"{what}\nNothing more is submitted; see `sweep logs {number} --study {name}`, "
-            f"mend the cause and go on with `sweep resume {name}`; failed trials are counted, so add "
-            "`--set limits.trials=...` to have as many again"
+            f"mend the cause and go on with `sweep resume {name}`, with --new-code if it was code; failed trials "
+            "are counted, so add `--set limits.trials=...` to have as many again"
         )
 
     def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:
@@ -106,6 +106,8 @@ class Collector:
         """
         board = self.board
         bundle = board.jobs[name].bundle
+        if state == JobState.EXITED and self.was_told_to_leave(bundle):
+            state = JobState.PREEMPTED  # a job that leaves in time is to Slurm one like any other
         claimed = {attempt.trial for attempt in bundle.attempts if claim_of(board.paths, attempt)}
         open_trials = [n for n in board.trials_of(bundle) if not board.trials[n].state.is_final]
         is_told = state in (JobState.CANCELLED, JobState.SETUP_FAILED) and not claimed  # why it never began
@@ -130,6 +132,10 @@ class Collector:
                     record, state, "needs more time than was asked for" if number in overran else ""
                 )
         self.mind_false_starts(bundle, state, is_false=not claimed and bool(open_trials) and not cancelled)
+
+    def was_told_to_leave(self, bundle: Bundle) -> bool:
+        """Whether a trial of the job left at a signal, for which this driver asks only when it stops the study."""
+        return any(was_interrupted(self.board.paths.trial(a.trial), a.number) for a in bundle.attempts)
 
     def mind_false_starts(self, bundle: Bundle, state: JobState, is_false: bool) -> None:
         """Trip the breaker over jobs that end before they begin: what stops them stops every job.

@@ -22,7 +22,7 @@ class Policy:
 POLICIES: Mapping[JobState, Policy] = {
     JobState.EXITED: Policy(TrialState.LOST, 1, "its process died without a result"),
     JobState.TIMEOUT: Policy(TrialState.TIMEOUT, 0, "had to be killed at its limit"),
-    JobState.PREEMPTED: Policy(TrialState.PREEMPTED, 10, "its job was preempted"),
+    JobState.PREEMPTED: Policy(TrialState.PREEMPTED, 10, "its job was told to leave"),
     JobState.NODE_FAILURE: Policy(TrialState.NODE_FAILURE, 3, "its node failed"),
     JobState.OUT_OF_MEMORY: Policy(TrialState.HOST_OUT_OF_MEMORY, 1, "its job was killed for its memory"),
     JobState.SETUP_FAILED: Policy(TrialState.SETUP_FAILED, 2, "a setup line of the profile failed"),

@@ -35,7 +35,10 @@ class Feeder:
         return {attempt.trial: self.began[attempt] for attempt in bundle.attempts if attempt in self.began}
 
     def feed_one(self, bundle: Bundle, began: dict[int, float]) -> None:
-        """Hand over trials until the job is content, or close its bundle."""
+        """Hand over trials until the job is content, or close its bundle, as that of a job of older code."""
+        if bundle.code != self.proposer.code:
+            self.write(replace(bundle, is_closed=True))
+            return
         trials = self.board.trials
         decided = {number for number in self.board.trials_of(bundle) if trials[number].state.is_final}
         while is_hungry(bundle, began, decided):
@@ -44,6 +47,7 @@ class Feeder:
             if record is None:
                 self.write(replace(bundle, is_closed=True))
                 return
+            record = self.proposer.with_code(record)
             attempt = Attempt(record.number, record.attempts + 1, self.proposer.needed_seconds(record))
             bundle = replace(bundle, attempts=(*bundle.attempts, attempt))
             self.write(bundle)

@@ -147,3 +147,8 @@ def calibration_of(lines: Iterable[dict[str, Any]]) -> Calibration | None:
 def has_overrun(files: TrialPaths, attempt: int) -> bool:
     """Whether that attempt left because its job's time was over, not its trial's."""
     return any(line.get("overran_attempt") == attempt for line in read_lines(files.progress))
+
+
+def was_interrupted(files: TrialPaths, attempt: int) -> bool:
+    """Whether that attempt left because it was told to."""
+    return any(line.get("interrupted_attempt") == attempt for line in read_lines(files.progress))

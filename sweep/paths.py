@@ -109,6 +109,15 @@ class RunPaths:
         return self.root / "run_id"
 
     @property
+    def code(self) -> Path:
+        """Which code the jobs import: its version, hash and files."""
+        return self.root / "code.json"
+
+    def snapshot(self, code_hash: str) -> Path:
+        """The code of that hash, as it was copied."""
+        return self.root / "code" / code_hash
+
+    @property
     def journal(self) -> Path:
         return self.root / "journal.log"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sweep import files
 from sweep.board import Board
 from sweep.history import used_seconds
@@ -16,6 +18,7 @@ from sweep.records import (
 )
 from sweep.requests import needed_seconds
 from sweep.search import SpaceExhaustedError
+from sweep.snapshot import read_code
 from sweep.timings import setting_of
 
 
@@ -25,6 +28,8 @@ class Proposer:
     def __init__(self, board: Board) -> None:
         self.board = board
         self.exhausted_at: int | None = None  # jobs in flight when the search found nothing new
+        code = read_code(board.paths)
+        self.code = code.hash if code else ""  # that new jobs import
 
     def waiting(self) -> list[TrialRecord]:
         """Trials that wait for a job: another attempt of them is due, or a driver died before the first."""
@@ -69,13 +74,26 @@ class Proposer:
             predicted_seconds=proposal.predicted_seconds,
             wants_calibration=setting_of(proposal.recipe) not in board.models,
             stop_hopeless=board.spec.stop_hopeless,
+            code=self.code,
         )
-        trial = board.paths.trial(spec.number)
-        trial.folder.mkdir(parents=True, exist_ok=True)
-        files.replace(trial.spec, files.to_json(as_json(spec)))
+        self.write_down(spec)
         board.events.write("proposed", trial=spec.number, recipe=spec.recipe)
         board.trials[spec.number] = TrialRecord(spec)
         return board.trials[spec.number]
+
+    def with_code(self, record: TrialRecord) -> TrialRecord:
+        """The trial for a new attempt: an earlier one may have run other code."""
+        if record.spec.code == self.code:
+            return record
+        spec = replace(record.spec, code=self.code)
+        self.write_down(spec)
+        return replace(record, spec=spec)
+
+    def write_down(self, spec: TrialSpec) -> None:
+        """Put the trial into its folder, where its worker reads it."""
+        trial = self.board.paths.trial(spec.number)
+        trial.folder.mkdir(parents=True, exist_ok=True)
+        files.replace(trial.spec, files.to_json(as_json(spec)))
 
     def needed_seconds(self, record: TrialRecord) -> float:
         """Seconds of a lane that the trial's next attempt asks for."""

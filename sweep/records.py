@@ -108,6 +108,7 @@ class TrialSpec:
     predicted_seconds: float | None  # of the whole trial, None before anything was timed
     wants_calibration: bool = False  # the first of its network: its worker times a few steps
     stop_hopeless: bool = False  # once its learning curve cannot reach `stop_at` any more
+    code: str = ""  # hash of the code that its latest attempt imports; empty in runs without a snapshot
 
 
 @dataclass(frozen=True)
@@ -156,6 +157,7 @@ class Bundle:
     gpus: int = 1  # that the job is charged for
     mem_gb: float | None = None  # of each lane; None where nothing is asked for
     is_closed: bool = True  # no further trial will be handed to it
+    code: str = ""  # hash of what the job imports; empty without a snapshot
 
     @property
     def committed_seconds(self) -> float:

@@ -83,6 +83,7 @@ class Refiller:
     def launch(self, trials: list[TrialRecord]) -> None:
         """Write the intent down, then submit: a driver that dies in between leaves a name to look up."""
         board, packing = self.board, self.board.launcher.packing
+        trials = [self.proposer.with_code(record) for record in trials]
         trials = sorted(trials, key=self.proposer.needed_seconds, reverse=True)
         attempts = tuple(
             Attempt(record.number, record.attempts + 1, self.proposer.needed_seconds(record)) for record in trials
@@ -99,6 +100,7 @@ class Refiller:
             gpus=packing.gpus(len(trials)),
             mem_gb=None if packing.mem_gb is None else packing.mem_gb * MORE_MEMORY**memory_failures,
             is_closed=not packing.is_fed,
+            code=self.proposer.code,
         )
         folder = board.paths.job(bundle.name)
         folder.folder.mkdir(parents=True, exist_ok=True)

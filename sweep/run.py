@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import toml_files
-from sweep.errors import DriverLockedError, RunFolderError, StudyFileError
-from sweep.events import EventLog
-from sweep.history import load_history, load_jobs, load_trials
+from sweep.errors import RunFolderError, StudyFileError
+from sweep.history import load_jobs, load_trials
 from sweep.ledger import Ledger, balance
-from sweep.lock import DriverLock
 from sweep.paths import RunPaths
 from sweep.profile import Profile
-from sweep.records import Ending, Job, TrialRecord
+from sweep.records import Job, TrialRecord
+from sweep.snapshot import Code, read_code
 from sweep.spec import StudySpec, corners
 from sweep.timings import TimingsFile, timings_of
-from sweep.toml_files import NONE, Changes
-from sweep.trainables import OURS, config_class
+from sweep.toml_files import Changes
+from sweep.trainables import OURS
 from sweep.walltime import WalltimeModels, fit_all
 from trainer.sources import absolute, data_root
 
 if TYPE_CHECKING:  # reading a run must not import Optuna and submitit, which the driver brings
-    from sweep.board import Board
-    from sweep.driver import Driver
+    pass
 
 RUNS = "runs"
 TIMINGS = "timings.jsonl"  # in the folder of the runs, which share it
@@ -42,6 +40,7 @@ class Run:
     profile: Profile
     jobs: dict[str, Job]
     trials: dict[int, TrialRecord]
+    code: Code | None  # that its jobs import; None before there is a snapshot
 
     @property
     def ledger(self) -> Ledger:
@@ -81,7 +80,7 @@ def open_run(paths: RunPaths) -> Run:
     spec = toml_files.load_frozen_study(paths.study)
     profile = toml_files.load_profile(str(paths.profile))
     jobs = load_jobs(paths)
-    return Run(paths, spec, profile, jobs, load_trials(paths, jobs))
+    return Run(paths, spec, profile, jobs, load_trials(paths, jobs), read_code(paths))
 
 
 def read_files(study: str, profile: str, changes: Changes) -> tuple[StudySpec, Profile]:
@@ -207,52 +206,3 @@ def change_limits(paths: RunPaths, changes: Changes) -> None:
         profile = toml_files.load_profile(str(paths.profile), for_profile)
         toml_files.save(paths.study, spec)
         toml_files.save(paths.profile, profile)
-
-
-def make_driver(run: Run, events: EventLog) -> Driver:
-    """The driver of a run; the caller holds its lock."""
-    from sweep.board import Board
-    from sweep.driver import Driver
-    from sweep.launchers import make_launcher
-    from sweep.search import Search
-
-    config_class(run.spec.trainer)  # a trainer that cannot be imported here should not cost trials
-    run_id = run.paths.run_id.read_text()
-    search = Search(run.spec, run.paths.journal, run_id, load_history(run.paths))
-    memory = TimingsFile(run.paths.root.parent / TIMINGS, run_id, f"{run.profile.name} {run.spec.trainer}")
-    launcher = make_launcher(run.profile, run.paths, lambda text: events.write("notice", text=text))
-    return Driver(Board(run.paths, run.spec, search, launcher, events, memory=memory))
-
-
-def drive(
-    paths: RunPaths, event: str, on_step: Callable[[Board], None], changes: Changes = NONE
-) -> tuple[Driver, Ending]:
-    """Drive a run to its end under the driver's lock; `event` (launched, resumed) opens the session's log.
-
-    Raises:
-        DriverLockedError: another driver works on it, or has taken over from this one.
-        BreakerError: the same failure hits trial after trial.
-    """
-    paths.stop.unlink(missing_ok=True)
-    with DriverLock(paths.driver_lock) as lock:
-        if paths.driver_jobs.exists():
-            from sweep.launchers.driver_job import take_over
-
-            take_over(paths)
-        change_limits(paths, changes)
-        run = open_run(paths)
-        check_data(run.spec)
-        events = EventLog(paths.events)
-        driver = make_driver(run, events)
-        events.write(event, host=lock.owner.host, pid=lock.owner.pid, changes=dict(changes))
-
-        def fenced(board: Board) -> None:
-            if not lock.is_ours():
-                raise DriverLockedError(f"another driver has taken over {paths.root}; this one leaves")
-            on_step(board)
-
-        try:
-            return driver, driver.run(run.profile.poll_seconds, fenced)
-        except KeyboardInterrupt:
-            events.write("detached", in_flight=sorted(driver.board.bundles_in_flight()))
-            raise

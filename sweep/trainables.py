@@ -25,8 +25,7 @@ def load_function(name: str) -> Trainable:
         StudyFileError: it cannot be imported, or does not take (config, context).
     """
     module_name, _, function_name = name.partition(":")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    see_current_folder()
     try:
         function: Any = getattr(importlib.import_module(module_name), function_name)
     except (Exception, SystemExit) as error:  # importing runs the user's code, which may raise anything
@@ -37,6 +36,12 @@ def load_function(name: str) -> Trainable:
     if not callable(function) or len(_parameters(function)) != 2:
         raise StudyFileError(f"trainer must be a function of (config, context); got {name!r}")
     return typing.cast(Trainable, function)
+
+
+def see_current_folder() -> None:
+    """Let modules of the current folder be found, after all others."""
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def _parameters(function: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -133,8 +133,9 @@ def run_trial(
         if not isinstance(result, TrainResult):
             raise TypeError(f"{spec.trainer} must return a TrainResult; got {type(result).__name__}")
         if result.ended == Ended.INTERRUPTED or (result.ended == Ended.DEADLINE and context.is_cut):
-            overran = {"overran_attempt": attempt} if context.is_cut and not interrupt.is_set else {}
-            append_line(files.progress, {"left_after_seconds": context.wall_seconds(), **overran})
+            why = "interrupted_attempt" if interrupt.is_set else "overran_attempt" if context.is_cut else ""
+            left = {"left_after_seconds": context.wall_seconds()}
+            append_line(files.progress, left | ({why: attempt} if why else {}))
             return TrialState.RUNNING
         if result.ended == Ended.PRUNED and not result.detail and not files.stop.exists():
             result = replace(result, detail=HOPELESS)

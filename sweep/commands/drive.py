@@ -13,15 +13,16 @@ from sweep.errors import EXIT_DETACHED, RunFolderError
 from sweep.lock import DriverLock
 from sweep.paths import RunPaths
 from sweep.records import TrialState
-from sweep.run import change_limits, drive, open_run
+from sweep.run import change_limits, open_run
 from sweep.summary import summarize
 from sweep.toml_files import NONE, Changes
 from sweep.view import LiveView
 
 
-def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> None:
+def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE, *, new_code: bool = False) -> None:
     """Drive the run in the foreground; Ctrl-C, SIGTERM and a closed terminal detach."""
     from sweep.board import Board
+    from sweep.driving import drive
     from sweep.reporting import write_report
 
     out = console()
@@ -41,7 +42,7 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
 
     try:
         with LiveView(out) as view:
-            driver, ending = drive(paths, event, show, changes)
+            driver, ending = drive(paths, event, show, changes, new_code=new_code)
             board = driver.board
             draw(board)
         out.print(f"{board.spec.name}: {ending.value}.")
@@ -61,13 +62,15 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE) -> No
         ) from error
 
 
-def drive_elsewhere(paths: RunPaths, changes: Changes = NONE) -> None:
+def drive_elsewhere(paths: RunPaths, changes: Changes = NONE, *, new_code: bool = False) -> None:
     """Have a driver of its own drive the run, once no other does."""
+    from sweep.driving import keep_code
     from sweep.launchers.driver_job import detach, take_over
 
     with DriverLock(paths.driver_lock):
         take_over(paths)
         change_limits(paths, changes)
+        keep_code(open_run(paths), new_code)  # the driver's job runs it, too
     where = detach(open_run(paths).profile, paths)
     name = paths.root.name
     console().print(

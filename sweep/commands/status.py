@@ -30,7 +30,7 @@ def status(
     """Show where a study stands: trials by state, budget, best so far, what runs. Reads files only."""
     paths = find_run(study, runs_folder(runs))
     if as_json:
-        print_json(_facts(*_read(open_run(paths))))
+        print_json(_facts(open_run(paths)))
         return
     out = console()
     if not watch:
@@ -50,8 +50,14 @@ def _read(run: Run) -> tuple[Summary, Owner | None]:
     return summary, live_owner(run.paths.driver_lock)
 
 
-def _facts(summary: Summary, owner: Owner | None) -> dict[str, Any]:
-    return {**asdict(summary), "done": summary.done, "driver": asdict(owner) if owner else None}
+def _facts(run: Run) -> dict[str, Any]:
+    summary, owner = _read(run)
+    return {
+        **asdict(summary),
+        "done": summary.done,
+        "driver": asdict(owner) if owner else None,
+        "code": asdict(run.code) if run.code else None,
+    }
 
 
 def _panel(run: Run) -> RenderableType:

@@ -15,8 +15,9 @@ PATIENCE_SECONDS = 180.0  # Slurm may take its time to end jobs
 def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
     """Cancel the trials that run and end the driver. What is done is kept, and `sweep resume` goes on later."""
     from sweep.events import EventLog
+    from sweep.launchers.driver_job import take_over
     from sweep.lock import DriverLock, live_owner
-    from sweep.run import find_run, make_driver, open_run, runs_folder
+    from sweep.run import find_run, open_run, runs_folder
 
     paths = find_run(study, runs_folder(runs))
     paths.stop.touch()
@@ -29,6 +30,8 @@ def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
             )
         time.sleep(0.1)
     if paths.stop.exists():  # nobody drives, or the driver died before it answered
+        from sweep.driving import make_driver
+
         with DriverLock(paths.driver_lock) as lock:
             events = EventLog(paths.events)
             driver = make_driver(open_run(paths), events)
@@ -36,8 +39,5 @@ def stop(study: StudyName = None, runs: RunsFolder = None) -> None:
             driver.adopt()
             ending = driver.step()
             events.write("ended", why=str(ending))
-    if paths.driver_jobs.exists():
-        from sweep.launchers.driver_job import take_over
-
-        take_over(paths)
+    take_over(paths)
     typer.echo(f"Stopped {paths.root.name}; what is done is kept. Go on with: sweep resume {paths.root.name}")

@@ -116,9 +116,9 @@ def succession(profile: Profile, paths: RunPaths) -> Iterator[None]:
         yield
     except BaseException as error:
         if getattr(error, "exit_code", None) != EXIT_DETACHED:
-            cancel_jobs(paths, (own, successor), but=own)
+            cancel_jobs(paths, (successor,))
         raise
-    cancel_jobs(paths, (own, successor), but=own)
+    cancel_jobs(paths, (successor,))
 
 
 def take_over(paths: RunPaths) -> None:
@@ -128,11 +128,10 @@ def take_over(paths: RunPaths) -> None:
         cancel_jobs(paths, ids)
 
 
-def cancel_jobs(paths: RunPaths, ids: tuple[str, ...], but: str = "") -> None:
-    """Cancel driver jobs, as far as Slurm listens, and forget them."""
-    others = [job for job in ids if job != but]
+def cancel_jobs(paths: RunPaths, ids: tuple[str, ...]) -> None:
+    """Cancel driver jobs, as far as Slurm listens, and forget them all."""
     try:
-        slurm.cancel(others)
+        slurm.cancel(ids)
     except slurm.SlurmError as error:
-        print(f"driver jobs {', '.join(others)} may still wait; cancel them with scancel: {error}", flush=True)
+        print(f"driver jobs {', '.join(ids)} may still wait; cancel them with scancel: {error}", flush=True)
     DriverJobs(()).save(paths)

@@ -108,8 +108,11 @@ def local_environment(profile: Profile, paths: RunPaths) -> dict[str, str]:
 
 
 def command(folder: Path) -> list[str]:
-    """What a job's process runs: submitit's worker side, on the pickle in the job's folder."""
-    return [sys.executable, "-u", "-m", "submitit.core._submit", str(folder.absolute())]
+    """What a job's process runs: submitit's worker side, on the pickle in the job's folder.
+
+    With -P, or the current folder would come before the run's snapshot.
+    """
+    return [sys.executable, "-P", "-u", "-m", "submitit.core._submit", str(folder.absolute())]
 
 
 def local_script(profile: Profile, paths: RunPaths, study: str) -> str:

@@ -27,7 +27,7 @@ def script(profile: Profile, paths: RunPaths, bundle: Bundle, run_id: str, envir
     """The whole script of a bundle's job. `environment` is exported to the workers."""
     options, files = profile.options, paths.job(bundle.name)
     text = _make_sbatch_string(
-        command=f"{python(profile)} -u -m submitit.core._submit {shlex.quote(str(files.folder))}",
+        command=f"{python(profile)} -P -u -m submitit.core._submit {shlex.quote(str(files.folder))}",
         folder=files.folder,
         job_name=job_name(bundle, run_id),
         time=math.ceil(bundle.request_seconds / 60),

@@ -124,10 +124,10 @@ class Watch:
     ) -> dict[str, slurm.SlurmJob]:
         """Of the jobs told, those of our names: a controller that crashed may give an id to another job.
 
-        The accounting says "allocation" before it knows a job's name.
+        The accounting does not know the names of very young or very short jobs; the controller does.
         """
-        own = {job_id: (job_name(bundles[name], self.run_id), "allocation") for job_id, name in names.items()}
-        return {names[job.id]: job for job in jobs if job.id in own and job.name in own[job.id]}
+        own = {job_id: job_name(bundles[name], self.run_id) for job_id, name in names.items()}
+        return {names[job.id]: job for job in jobs if own.get(job.id) == job.name}
 
     def _look_up(self, nameless: Mapping[str, Bundle]) -> None:
         """Find jobs by their names, whose ids never arrived: the driver died, or sbatch gave no answer."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from importlib.resources import files
 
 import pandas as pd
@@ -72,8 +73,19 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("Best accuracy", best_text(summary)),
         (f"Fastest to {show_percent(run.spec.target)}", fastest_text(summary)),
         *([("Walltime model", str(quality))] if quality else []),
+        *_code_facts(run),
         ("Measured on", "the validation split; seconds are training only, without loading and evaluation"),
     ]
+
+
+def _code_facts(run: Run) -> list[tuple[str, str]]:
+    """The code in use, and a warning where trials have run others."""
+    counts = Counter(record.spec.code or "unknown" for record in run.trials.values())
+    facts = [("Code", run.code.describe())] if run.code else []
+    if len(counts) > 1:
+        shares = ", ".join(f"{count} with {code}" for code, count in counts.items())
+        facts += [("Warning", f"the trials ran different code, and may not compare: {shares}")]
+    return facts
 
 
 def _cells(frame: pd.DataFrame) -> list[list[str]]:

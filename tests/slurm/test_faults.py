@@ -202,8 +202,7 @@ def test_a_submission_without_an_answer_is_found_by_its_name(
 def test_a_restart_of_the_controller_goes_unnoticed(tmp_path: Path, cluster: Cluster) -> None:
     driver = launch(write_study(tmp_path, trials=3, seconds=4.0))
     job_of(0)
-    cluster.kill_controller()
-    cluster.start_controller()
+    cluster.restart_controller()
     finish(driver)
     assert states() == dict.fromkeys(range(3), ("completed", 1))
 

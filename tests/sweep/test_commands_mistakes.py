@@ -89,7 +89,7 @@ def test_a_run_of_another_study_in_the_same_storage_is_refused(tmp_path):
 def test_a_full_disk_ends_with_a_clear_error_and_keeps_what_is_done(tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k,nr_inodes=400", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1500k,nr_inodes=700", "tmpfs", str(disk)]
     if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
         pytest.skip("needs the right to mount a small tmpfs; run as root")
     try:

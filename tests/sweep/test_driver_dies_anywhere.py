@@ -11,7 +11,7 @@ from driving import results, sweep, told, write_study
 
 RUN = Path("runs/sleepy")
 DYING_DRIVER = Path(__file__).parent.parent / "dying_driver.py"
-WRITES = 34  # of a study of two trials; after the last one the driver simply ends
+WRITES = 36  # of a study of two trials; after the last one the driver simply ends
 
 
 @pytest.mark.parametrize("write", range(1, WRITES))

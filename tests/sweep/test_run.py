@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from sweep_builders import ended, here, study, written_run
 
+from sweep.driving import drive
 from sweep.errors import StudyFileError
 from sweep.files import read_lines
 from sweep.paths import RunPaths
-from sweep.run import change_limits, check_search, create_run, drive, open_run, read_files
+from sweep.run import change_limits, check_search, create_run, open_run, read_files
 
 
 @pytest.fixture
