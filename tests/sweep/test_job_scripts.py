@@ -147,4 +147,4 @@ def test_variables_of_env_are_taken_literally_and_those_of_setup_are_not() -> No
 
 def test_a_container_is_named_before_its_python() -> None:
     script = script_of(with_options(container="/images/my image.sif"))
-    assert "apptainer exec --nv '/images/my image.sif' python3 -u -m submitit.core._submit" in script
+    assert "apptainer exec --nv '/images/my image.sif' python3 -P -u -m submitit.core._submit" in script

@@ -37,4 +37,4 @@ set +e
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /runs/study/jobs/study-00000-1/%j_%t_log.out --error /runs/study/jobs/study-00000-1/%j_%t_log.err --cpus-per-task=7 --kill-on-bad-exit=0 --wait=0 --gpus-per-task=1 --gpu-bind=closest --export=ALL python -u -m submitit.core._submit /runs/study/jobs/study-00000-1
+srun --unbuffered --output /runs/study/jobs/study-00000-1/%j_%t_log.out --error /runs/study/jobs/study-00000-1/%j_%t_log.err --cpus-per-task=7 --kill-on-bad-exit=0 --wait=0 --gpus-per-task=1 --gpu-bind=closest --export=ALL python -P -u -m submitit.core._submit /runs/study/jobs/study-00000-1

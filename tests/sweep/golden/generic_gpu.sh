@@ -22,4 +22,4 @@ export MKL_NUM_THREADS=4
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /runs/study/jobs/study-00000-1/%j_%t_log.out --error /runs/study/jobs/study-00000-1/%j_%t_log.err --cpus-per-task=4 --kill-on-bad-exit=0 --wait=0 /env/bin/python -u -m submitit.core._submit /runs/study/jobs/study-00000-1
+srun --unbuffered --output /runs/study/jobs/study-00000-1/%j_%t_log.out --error /runs/study/jobs/study-00000-1/%j_%t_log.err --cpus-per-task=4 --kill-on-bad-exit=0 --wait=0 /env/bin/python -P -u -m submitit.core._submit /runs/study/jobs/study-00000-1

@@ -21,4 +21,4 @@ export MKL_NUM_THREADS=1
 
 # command
 export SUBMITIT_EXECUTOR=slurm
-srun --unbuffered --output /runs/study/jobs/study-00000-1/%j_%t_log.out --error /runs/study/jobs/study-00000-1/%j_%t_log.err --cpus-per-task=1 --kill-on-bad-exit=0 --wait=0 /env/bin/python -u -m submitit.core._submit /runs/study/jobs/study-00000-1
+srun --unbuffered --output /runs/study/jobs/study-00000-1/%j_%t_log.out --error /runs/study/jobs/study-00000-1/%j_%t_log.err --cpus-per-task=1 --kill-on-bad-exit=0 --wait=0 /env/bin/python -P -u -m submitit.core._submit /runs/study/jobs/study-00000-1
