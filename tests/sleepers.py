@@ -16,12 +16,15 @@ from trainer import Ended, EpochReport, RunContext, TrainResult
 def sleep(config: Mapping[str, Any], context: RunContext) -> TrainResult:
     """Sleep `seconds` per epoch; the accuracy is `1 - abs(x - 0.3)`; `fault` makes it fail in some way.
 
+    With `tells_environment`, it writes its variables into the trial's folder as environment.json.
     `marker` names a folder in which each call leaves a file `<x>-<pid>`, to count calls from outside.
     """
     seconds, epochs = float(config.get("seconds", 0.05)), int(config.get("epochs", 1))
     accuracy = 1 - abs(float(config.get("x", 0.0)) - 0.3)
     if marker := config.get("marker"):
         (Path(str(marker)) / f"{config.get('x')}-{os.getpid()}").touch()
+    if config.get("tells_environment") and context.folder is not None:
+        (context.folder / "environment.json").write_text(json.dumps(dict(os.environ)))
     if config.get("fault") == "raise":
         raise ValueError("this recipe cannot work")
     if config.get("fault") == "die":

@@ -14,9 +14,12 @@ from driving import results, sweep
 
 from sweep import space
 from sweep.cli import app
+from sweep.failures import POLICIES
 from sweep.profile import Profile
 from sweep.records import TrialState
+from sweep.slurm_options import SlurmOptions
 from sweep.spec import Limits, StudySpec
+from sweep.toml_files import builtin_names, load_profile
 from trainer.config import TrainConfig
 
 ROOT = Path(__file__).parent.parent
@@ -49,6 +52,7 @@ def test_help_of_every_command_explains_itself(command):
         (Limits, "docs/study-file.md"),
         (TrainConfig, "docs/study-file.md"),
         (Profile, "docs/profiles.md"),
+        (SlurmOptions, "docs/profiles.md"),
     ],
 )
 def test_every_key_is_a_row_of_its_page(model, page):
@@ -60,6 +64,21 @@ def test_every_key_is_a_row_of_its_page(model, page):
 def test_every_form_of_a_searched_key_is_documented(kind):
     text = document("docs/study-file.md")
     assert [key for key in kind.model_fields if f"{key} =" not in text and f"`{key}`" not in text] == []
+
+
+def test_every_built_in_profile_is_documented():
+    text = document("docs/profiles.md")
+    assert [name for name in builtin_names("slurm_profiles") if f"\n| `{name}` |" not in text] == []
+
+
+def test_every_cause_of_a_dead_job_is_documented():
+    text = document("docs/profiles.md")
+    assert [policy.state for policy in POLICIES.values() if f"| `{policy.state}` | failed |" not in text] == []
+
+
+def test_the_example_of_a_profile_loads():
+    Path("mine.toml").write_text(re.search(r"```toml\n(name.*?)```", document("docs/profiles.md"), re.S).group(1))
+    assert load_profile("mine.toml").options.account == "my-project"
 
 
 @pytest.mark.parametrize("state", list(TrialState))

@@ -38,7 +38,7 @@ def script(profile: Profile, paths: RunPaths, bundle: Bundle, run_id: str, envir
         setup=setup(profile, files, environment),
         wckey=None,  # type: ignore[arg-type]  # which leaves it out
         srun_args=[f"--cpus-per-task={profile.threads}", *SRUN_OPTIONS, *options.srun_options],
-        additional_parameters={**_requeue(profile), **options.sbatch_options},
+        additional_parameters=_further_options(profile),
         **_place(profile),
         **_gpus(profile, math.ceil(bundle.lanes / options.lanes_per_gpu)),
     )
@@ -97,8 +97,9 @@ def _gpus(profile: Profile, count: int) -> dict[str, Any]:
             return {}
 
 
-def _requeue(profile: Profile) -> dict[str, Any]:
-    return {"requeue": True} if profile.options.requeue else {"no-requeue": True}
+def _further_options(profile: Profile) -> dict[str, Any]:
+    options = {"requeue" if profile.options.requeue else "no-requeue": True, **profile.options.sbatch_options}
+    return {name: value for name, value in options.items() if value is not False}  # submitit writes =False
 
 
 def example(profile: Profile, study: str, request_seconds: float) -> Bundle:

@@ -1,0 +1,24 @@
+#!/bin/bash
+
+# Parameters
+#SBATCH --cpus-per-task=1
+#SBATCH --error=/runs/study/jobs/study-00000-1/%j_0_log.err
+#SBATCH --gpus-per-node=1
+#SBATCH --job-name=study-00000-1-000000
+#SBATCH --mem=1024M
+#SBATCH --no-requeue
+#SBATCH --nodes=1
+#SBATCH --ntasks-per-node=1
+#SBATCH --open-mode=append
+#SBATCH --output=/runs/study/jobs/study-00000-1/%j_0_log.out
+#SBATCH --partition=main
+#SBATCH --time=61
+
+# setup
+ln -sf bundle.pkl /runs/study/jobs/study-00000-1/${SLURM_JOB_ID}_submitted.pkl
+export OMP_NUM_THREADS=1
+export MKL_NUM_THREADS=1
+
+# command
+export SUBMITIT_EXECUTOR=slurm
+srun --unbuffered --output /runs/study/jobs/study-00000-1/%j_%t_log.out --error /runs/study/jobs/study-00000-1/%j_%t_log.err --cpus-per-task=1 --kill-on-bad-exit=0 --wait=0 /env/bin/python -P -u -m submitit.core._submit /runs/study/jobs/study-00000-1
