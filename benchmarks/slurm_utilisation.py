@@ -31,11 +31,11 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.append(str(HERE.parent / "tests" / "slurm"))
 
-from cluster import Cluster
-from sleeping import DURATIONS
-from slots_busy import ideal
+from cluster import Cluster  # noqa: E402  # which lies with the tests
+from sleeping import DURATIONS  # noqa: E402
+from slots_busy import ideal  # noqa: E402
 
-import sweep
+import sweep  # noqa: E402
 
 GPUS = 8
 STUDY = """

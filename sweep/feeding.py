@@ -62,8 +62,9 @@ class Feeder:
         """
         board = self.board
         left = room(board.ledger, board.walltime_left(), board.launcher.packing.gpus(1))
+        self.proposer.look_ahead(left)
         while True:
-            waiting = sorted(self.proposer.waiting(), key=self.proposer.needed_seconds, reverse=True)
+            waiting = self.proposer.waiting()
             for record in waiting:
                 if self.proposer.needed_seconds(record) <= seconds:
                     return record

@@ -135,6 +135,11 @@ class RunPaths:
         return self.root / "driver.sh"
 
     @property
+    def driver_setup_failed(self) -> Path:
+        """The setup line of the profile that failed in the driver's own job, if one has."""
+        return self.root / "driver_setup_failed"
+
+    @property
     def driver_log(self) -> Path:
         """What drivers without a terminal print."""
         return self.root / "driver.log"

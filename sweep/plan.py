@@ -11,6 +11,7 @@ from typing import Any
 
 from sweep.durations import show_percent, show_seconds
 from sweep.launchers import job_script
+from sweep.packing import Packing, lane_seconds
 from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import JOB_OVERHEAD_SECONDS
@@ -35,7 +36,9 @@ class Plan:
     space: dict[str, str]
     combinations: int | None  # None if a key is continuous
     fixed: dict[str, Any]
-    slots: int
+    slots: int  # trials that run at once
+    jobs_at_once: int
+    packing: Packing
     trial_limit_seconds: float
     trials_wanted: int
     trials_affordable: int  # within gpu_hours and walltime, were each to take its whole limit
@@ -75,7 +78,7 @@ class Plan:
         return trials
 
     def _jobs(self) -> str:
-        jobs = f"{self.slots} at once, one trial each"
+        jobs = f"{self.jobs_at_once} at once, {_lanes_text(self.packing)}"
         if self.request_seconds is not None:
             shortest, longest = map(show_seconds, self.request_seconds)
             jobs += f", asking for {shortest} to {longest}"
@@ -104,11 +107,21 @@ def make_plan(
     job_seconds = limits.trial + JOB_OVERHEAD_SECONDS
     samples = draw_samples(spec, models)
     predicted = [sample.predicted_seconds for sample in samples if sample.predicted_seconds is not None]
-    requests = [profile.granted_seconds(s.request_seconds) for s in samples if s.request_seconds is not None]
-    gpu_hours = limits.trials * job_seconds / 3600
+    packing = profile.packing
+    requests = [
+        profile.granted_seconds(
+            lane_seconds([sample.request_seconds - JOB_OVERHEAD_SECONDS], packing.trials_per_lane)
+        )
+        for sample in samples
+        if sample.request_seconds is not None
+    ]
+    whole_job = lane_seconds([limits.trial], packing.trials_per_lane)
+    jobs = math.ceil(limits.trials / (packing.lanes * packing.trials_per_lane))
+    gpu_hours = jobs * whole_job * packing.gpus(packing.lanes) / 3600
     rounds_seconds = math.ceil(limits.trials / slots) * job_seconds
     counts = [_count(parameter) for parameter in spec.space.values()]
-    affordable = _affordable(spec, slots, job_seconds)
+    gpus_per_trial = packing.gpus(packing.lanes) / packing.lanes
+    affordable = _affordable(spec, slots, job_seconds, gpus_per_trial)
     return Plan(
         name=spec.name,
         goal=spec.goal,
@@ -118,27 +131,34 @@ def make_plan(
         combinations=None if None in counts else math.prod(count for count in counts if count is not None),
         fixed=spec.fixed,
         slots=slots,
+        jobs_at_once=slots // packing.lanes,
+        packing=packing,
         trial_limit_seconds=limits.trial,
         trials_wanted=limits.trials,
         trials_affordable=affordable,
-        trials_expected=_affordable(spec, slots, mean(predicted)) if predicted else None,
+        trials_expected=_affordable(spec, slots, mean(predicted), gpus_per_trial) if predicted else None,
         request_seconds=(min(requests), max(requests)) if requests else None,
         time_limit_seconds=profile.time_limit,
         gpu_hours_at_most=min(gpu_hours, limits.gpu_hours or gpu_hours),
         walltime_seconds_at_most=min(rounds_seconds, limits.walltime or rounds_seconds),
         samples=[_shown(sample) for sample in samples[:SAMPLES]],
-        job_script=job_script(
-            profile, RunPaths(runs / spec.name), spec.name, profile.granted_seconds(job_seconds)
-        ),
+        job_script=job_script(profile, RunPaths(runs / spec.name), spec.name, profile.granted_seconds(whole_job)),
         warnings=[*_warnings(spec, profile, affordable, models), *more_warnings],
     )
 
 
-def _affordable(spec: StudySpec, slots: int, trial_seconds: float) -> int:
+def _lanes_text(packing: Packing) -> str:
+    if packing.lanes == packing.trials_per_lane == 1:
+        return "one trial each"
+    lanes = f"{packing.lanes} trials side by side" if packing.lanes > 1 else "one trial at a time"
+    return lanes + (f", {packing.trials_per_lane} one after the other" if packing.is_fed else "")
+
+
+def _affordable(spec: StudySpec, slots: int, trial_seconds: float, gpus_per_trial: float) -> int:
     """How many trials of that length the study's limits allow."""
     limits, affordable = spec.limits, spec.limits.trials
     if limits.gpu_hours is not None:
-        affordable = min(affordable, math.floor(limits.gpu_hours * 3600 / trial_seconds))
+        affordable = min(affordable, math.floor(limits.gpu_hours * 3600 / (trial_seconds * gpus_per_trial)))
     if limits.walltime is not None:
         affordable = min(affordable, slots * math.floor(limits.walltime / trial_seconds))
     return affordable

@@ -32,12 +32,27 @@ class Proposer:
         self.code = code.hash if code else ""  # that new jobs import
 
     def waiting(self) -> list[TrialRecord]:
-        """Trials that wait for a job: another attempt of them is due, or a driver died before the first."""
-        return [
+        """Trials that wait for a job, the longest first."""
+        waiting = [
             record
             for record in self.board.trials.values()
             if record.state == TrialState.QUEUED and not record.in_flight
         ]
+        return sorted(waiting, key=self.needed_seconds, reverse=True)
+
+    def look_ahead(self, left: Room) -> None:
+        """Propose the last trials together, so many as run at once: the longest of them can then begin first.
+
+        Else a long one that begins last would leave all GPUs but one idle at the end. Of what is told in the
+        meantime, these proposals know nothing; before, the search has the last word on each.
+        """
+        board, launcher = self.board, self.board.launcher
+        to_come = board.spec.limits.trials - len(board.trials)
+        at_once = launcher.slots * launcher.packing.lanes
+        longest = launcher.granted_seconds(board.spec.limits.trial + JOB_OVERHEAD_SECONDS)
+        if board.models and to_come <= at_once and to_come * longest <= left.seconds:
+            while not isinstance(self.propose(left), Ending):
+                pass
 
     def propose(self, left: Room) -> TrialRecord | Ending:
         """Ask for a trial and write it down before anything runs.

@@ -69,6 +69,7 @@ class Refiller:
         taken = {record.number for record in chosen}
         if chosen and self.request_seconds(chosen, 1) > left.seconds:
             return left.cut_by
+        self.proposer.look_ahead(left)
         waiting = [record for record in self.proposer.waiting() if record.number not in taken]
         for record in waiting:
             if self.request_seconds([record], 1) <= left.seconds:

@@ -10,6 +10,17 @@ from sweep.durations import Seconds
 from sweep.packing import Packing
 
 SbatchOptions = dict[str, str | int | bool]
+# Options of sbatch that follow from other keys, or from what a job needs; the later of two would win in silence.
+OURS = {
+    **dict.fromkeys(("partition", "account", "qos", "constraint"), "slurm.{}"),
+    **dict.fromkeys(("time", "time-min"), "limits.trial and the profile's time_limit"),
+    **dict.fromkeys(("ntasks", "ntasks-per-node", "nodes"), "slurm.lanes_per_job"),
+    **dict.fromkeys(("gpus", "gpus-per-node", "gpus-per-task", "gres"), "slurm.gpu_option and slurm.gpu_type"),
+    **dict.fromkeys(("mem", "mem-per-cpu", "mem-per-gpu"), "slurm.mem_gb"),
+    **dict.fromkeys(("requeue", "no-requeue"), "slurm.requeue"),
+    **dict.fromkeys(("job-name", "output", "error", "open-mode", "array", "wrap"), "nothing: it is the driver's"),
+    "cpus-per-task": "threads",
+}
 
 
 class SlurmOptions(BaseModel):
@@ -66,6 +77,13 @@ class SlurmOptions(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
+        mistakes = [
+            f"sbatch_options.{key}: is not for this table; it follows from {OURS[key].format(key)}"
+            for key in self.sbatch_options
+            if key in OURS and not (key.startswith(("gpus", "gres")) and self.gpu_option == "none")
+        ]
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
         if self.gpu_option == "gpus-per-task" and self.lanes_per_gpu > 1:
             raise ValueError(
                 f'lanes_per_gpu must be 1 with gpu_option "gpus-per-task"; got {self.lanes_per_gpu}; '

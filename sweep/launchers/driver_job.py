@@ -20,8 +20,8 @@ from submitit.slurm.slurm import _make_sbatch_string
 from sweep import files
 from sweep.errors import EXIT_DETACHED, SubmissionError
 from sweep.launchers import slurm_commands as slurm
-from sweep.launchers.environment import environment
-from sweep.launchers.slurm_script import export_lines, python
+from sweep.launchers.environment import FOLDERS, environment
+from sweep.launchers.slurm_script import export_lines, guarded, python
 from sweep.paths import RunPaths
 from sweep.profile import Profile
 
@@ -87,7 +87,7 @@ def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
         job_name=f"{paths.root.name}-driver-{paths.run_id.read_text()[:6]}",
         time=math.ceil(options.driver_time / 60),
         cpus_per_task=1,
-        setup=[*export_lines(environment(profile, paths)), *options.setup],
+        setup=_setup(profile, paths),
         wckey=None,  # type: ignore[arg-type]  # which leaves it out
         use_srun=False,
         additional_parameters={
@@ -101,6 +101,14 @@ def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
         },
     )
     return text
+
+
+def _setup(profile: Profile, paths: RunPaths) -> list[str]:
+    """As in a worker's job, but folders that setup lines make on a node are none of the other jobs' business."""
+    exports = environment(profile, paths)
+    unset = [f"unset {name}" for name in FOLDERS if name not in exports]
+    lines = guarded(profile.options.setup, paths.driver_setup_failed)
+    return [*export_lines(exports), *lines, *export_lines(exports), *unset]
 
 
 @contextmanager

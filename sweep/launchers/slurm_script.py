@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from submitit.slurm.slurm import _make_sbatch_string  # the one function of submitit that writes scripts
@@ -58,18 +59,26 @@ def python(profile: Profile) -> str:
 
 def setup(profile: Profile, files: JobPaths, environment: Mapping[str, str]) -> list[str]:
     """The lines before the workers start; if one of the profile's fails, it is written down and ends the job."""
-    report = f"printf '%s' \"$BASH_COMMAND\" > {shlex.quote(str(files.setup_failed))}"
-    guarded = ["set -e", f"trap {shlex.quote(report)} ERR", *profile.options.setup, "trap - ERR", "set +e"]
     exports = {name: value for name, value in environment.items() if name != "PYTHONPATH"}
     modules = {name: value for name, value in environment.items() if name == "PYTHONPATH"}
     return [
         # submitit looks for the pickle under the job's id, which nobody knows before sbatch answers.
         f"ln -sf {files.pickle.name} {shlex.quote(str(files.folder))}/${{SLURM_JOB_ID}}_submitted.pkl",
         *export_lines(exports),
-        *(guarded if profile.options.setup else ()),
+        *guarded(profile.options.setup, files.setup_failed),
         # Last, so that no module puts other code before the study's own.
         *export_lines(modules),
     ]
+
+
+def guarded(lines: Sequence[str], failed: Path) -> list[str]:
+    """Lines of which the first that fails, or exits, is written to the file and ends the script."""
+    if not lines:
+        return []
+    file = shlex.quote(str(failed))
+    report = f"printf '%s' \"$BASH_COMMAND\" > {file}"
+    traps = [f"trap {shlex.quote(report)} ERR", f"trap {shlex.quote(f'[ -s {file} ] || {report}')} EXIT"]
+    return [f"rm -f {file}", "set -e", *traps, *lines, "trap - ERR EXIT", "set +e"]
 
 
 def export_lines(environment: Mapping[str, str]) -> list[str]:

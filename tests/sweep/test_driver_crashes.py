@@ -16,6 +16,7 @@ from optuna.storages.journal import JournalFileBackend
 from sweep.board import Board
 from sweep.driver import Driver as StudyDriver
 from sweep.events import EventLog
+from sweep.packing import ALONE
 from sweep.records import JobState
 from sweep.run import create_run, read_files
 from sweep.search import Search
@@ -100,7 +101,8 @@ class DiesBeforeLaunching:
     """A launcher whose driver dies after the intent was written and before any process started."""
 
     slots = capacity = 1
-    is_bound_to_host = True
+    is_bound_to_host = may_submit = True
+    packing, retries, visibility_seconds = ALONE, {}, 0.0
 
     def granted_seconds(self, wanted_seconds):
         return wanted_seconds

@@ -115,9 +115,7 @@ def test_frontier_asks_for_whole_nodes_and_hands_out_gpus_with_srun() -> None:
 
 
 def test_an_option_that_is_false_is_left_out() -> None:
-    script = script_of(
-        with_options(sbatch_options={"exclusive": True, "no-requeue": False, "comment": "two words"})
-    )
+    script = script_of(with_options(sbatch_options={"exclusive": True, "hold": False, "comment": "two words"}))
     options = [line for line in script.splitlines() if line.startswith("#SBATCH")]
     assert {"#SBATCH --exclusive", "#SBATCH --comment='two words'"} <= set(options)
     assert not [option for option in options if "requeue" in option]

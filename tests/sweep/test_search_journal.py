@@ -160,7 +160,7 @@ def test_a_driver_tells_a_rebuilt_study_what_it_told_the_old_one(tmp_path: Path)
     for record in records:
         events.write("told", trial=record.number, state=record.state.value)
     rebuilt = Search(SPEC, paths.journal)
-    Driver(Board(paths, SPEC, rebuilt, make_launcher(here(), paths), events)).adopt()
+    Driver(Board(paths, SPEC, rebuilt, make_launcher(here(), paths, print), events)).adopt()
     assert contents(rebuilt) == contents(search)
 
 
@@ -242,7 +242,7 @@ def test_a_driver_goes_on_though_the_folder_of_a_trial_in_flight_is_gone(tmp_pat
     paths = written_run(tmp_path, SPEC, [ended(0)])
     write_job(paths, job(1))  # of which no trial is there
     search = Search(SPEC, paths.journal)
-    driver = Driver(Board(paths, SPEC, search, make_launcher(here(), paths), EventLog(paths.events)))
+    driver = Driver(Board(paths, SPEC, search, make_launcher(here(), paths, print), EventLog(paths.events)))
     driver.adopt()
     driver.collector.collect()
     assert driver.board.bundles_in_flight() == {}
@@ -251,9 +251,11 @@ def test_a_driver_goes_on_though_the_folder_of_a_trial_in_flight_is_gone(tmp_pat
 def test_a_trial_whose_last_job_was_booked_by_a_driver_that_died_then_is_lost(tmp_path: Path) -> None:
     spec = SPEC.model_copy(update={"retries": 0})
     paths = written_run(tmp_path, spec, [waiting(0)])
-    write_job(paths, job(0, end=gone()))
+    write_job(paths, job(0, end=gone(0)))
     driver = Driver(
-        Board(paths, spec, Search(spec, paths.journal), make_launcher(here(), paths), EventLog(paths.events))
+        Board(
+            paths, spec, Search(spec, paths.journal), make_launcher(here(), paths, print), EventLog(paths.events)
+        )
     )
     driver.adopt()
     assert driver.board.trials[0].state == TrialState.LOST

@@ -18,14 +18,16 @@
 ln -sf bundle.pkl /runs/study/jobs/study-00000-1/${SLURM_JOB_ID}_submitted.pkl
 export OMP_NUM_THREADS=6
 export MKL_NUM_THREADS=6
+rm -f /runs/study/jobs/study-00000-1/setup_failed
 set -e
 trap 'printf '"'"'%s'"'"' "$BASH_COMMAND" > /runs/study/jobs/study-00000-1/setup_failed' ERR
+trap '[ -s /runs/study/jobs/study-00000-1/setup_failed ] || printf '"'"'%s'"'"' "$BASH_COMMAND" > /runs/study/jobs/study-00000-1/setup_failed' EXIT
 module load StdEnv/2023 python/3.11
 source ~/ENV/bin/activate
 from="$HOME/.cache/sweep"
 export SWEEP_CACHE_DIR="$SLURM_TMPDIR/sweep-cache"
 mkdir -p "$SWEEP_CACHE_DIR"; [ ! -d "$from" ] || cp -r "$from/." "$SWEEP_CACHE_DIR"
-trap - ERR
+trap - ERR EXIT
 set +e
 
 # command

@@ -22,8 +22,10 @@ export OMP_NUM_THREADS=7
 export MKL_NUM_THREADS=7
 export WORK=/lustre/orion/abc123/scratch/CHANGE_ME
 export NCCL_SOCKET_IFNAME=hsn0
+rm -f /runs/study/jobs/study-00000-1/setup_failed
 set -e
 trap 'printf '"'"'%s'"'"' "$BASH_COMMAND" > /runs/study/jobs/study-00000-1/setup_failed' ERR
+trap '[ -s /runs/study/jobs/study-00000-1/setup_failed ] || printf '"'"'%s'"'"' "$BASH_COMMAND" > /runs/study/jobs/study-00000-1/setup_failed' EXIT
 module load PrgEnv-gnu miniforge3 rocm craype-accel-amd-gfx90a
 source activate "$WORK/env"
 export MIOPEN_USER_DB_PATH="/tmp/miopen-$USER"
@@ -32,7 +34,7 @@ rm -rf "$MIOPEN_USER_DB_PATH"; mkdir -p "$MIOPEN_USER_DB_PATH"
 from="$WORK/cache"
 export SWEEP_CACHE_DIR="/mnt/bb/$USER/sweep-cache"
 mkdir -p "$SWEEP_CACHE_DIR"; [ ! -d "$from" ] || cp -r "$from/." "$SWEEP_CACHE_DIR"
-trap - ERR
+trap - ERR EXIT
 set +e
 
 # command
