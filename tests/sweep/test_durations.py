@@ -31,9 +31,7 @@ def test_a_duration_is_a_number_or_numbers_with_units(written: object, seconds: 
     assert parse_seconds(written) == seconds
 
 
-@pytest.mark.parametrize(
-    "written", ["", "90", "soon", "1h 30", "-5s", "1 fortnight", "3 y", "1e3s", "h", True, None]
-)
+@pytest.mark.parametrize("written", ["", "90", "soon", "1h 30", "-5s", "1 year", "1e3s", "h", True, None])
 def test_anything_else_is_refused_with_examples(written: object) -> None:
     with pytest.raises(ValueError, match="1h 30m"):
         parse_seconds(written)

@@ -118,7 +118,7 @@ def test_an_option_that_is_false_is_left_out() -> None:
     script = script_of(with_options(sbatch_options={"exclusive": True, "hold": False, "comment": "two words"}))
     options = [line for line in script.splitlines() if line.startswith("#SBATCH")]
     assert {"#SBATCH --exclusive", "#SBATCH --comment='two words'"} <= set(options)
-    assert not [option for option in options if "requeue" in option]
+    assert not [option for option in options if "hold" in option]
 
 
 def test_variables_of_env_are_taken_literally_and_those_of_setup_are_not() -> None:
