@@ -93,6 +93,8 @@ def judge_visibility(round_trip: float, granted: float) -> Finding:
 def judge_clock(ahead: float, round_trip: float) -> Finding:
     """The node's clock against this one's, known up to half the round trip."""
     skew = max(0.0, abs(ahead) - round_trip / 2)
+    if not skew:
+        return ok("clock", f"the node's agrees with this one, within {show_seconds(max(0.1, round_trip / 2))}")
     found = f"the node's clock is {show_seconds(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
     advice = "ask the site to synchronise its clocks (NTP): elapsed times and deadlines are read from them"
     if skew > SKEW_FAILURE:

@@ -8,6 +8,13 @@ from dataclasses import dataclass
 
 # The first that fits counts. The words are those of sbatch, of its --test-only, and of pending reasons.
 REFUSALS = (
+    (r"WallDuration", "lower profile.time_limit to what the account or qos grants; `sacctmgr show qos` lists it"),
+    (
+        r"policy|submit.*limit|MaxSubmit|MaxJobs|AssocGrp|AssocMax|QOSMax|QOSGrp",
+        "the job, or it and others, exceeds the limits of the account or qos: lower profile.slurm.max_jobs, "
+        "max_queued_jobs, lanes_per_job or profile.time_limit; "
+        "`sacctmgr show associations user=$USER` and `sacctmgr show qos` list the limits",
+    ),
     (
         r"partition name|invalid partition|partition specified",
         "mend profile.slurm.partition; `sinfo -s` lists them",
@@ -21,12 +28,7 @@ REFUSALS = (
         r"\bqos|InvalidQOS",
         "mend profile.slurm.qos; `sacctmgr show associations user=$USER format=account,qos` lists yours",
     ),
-    (
-        r"submit.*limit|MaxSubmit|MaxJobs|AssocGrp|AssocMax|QOSMax|QOSGrp",
-        "other jobs fill the limits of this account: lower profile.slurm.max_jobs and max_queued_jobs; "
-        "`sacctmgr show associations user=$USER` and `sacctmgr show qos` list the limits",
-    ),
-    (r"time limit|TimeLimit", "lower profile.time_limit to what the partition grants"),
+    (r"time limit is invalid|TimeLimit", "lower profile.time_limit to what the partition grants"),
     (r"feature|constraint|BadConstraints", "mend profile.slurm.constraint; `sinfo -o '%P %N %f'` lists features"),
     (r"gres|generic resource", "mend profile.slurm.gpu_option or gpu_type; `sinfo -o '%P %N %G'` lists the GPUs"),
     (
@@ -52,7 +54,7 @@ REFUSALS = (
     ),
     (r"PartitionDown|PartitionInactive|ReqNodeNotAvail|Nodes_required", "wait, or change profile.slurm.partition"),
     (
-        r"Resources|Priority|None|Dependency|BeginTime",
+        r"Resources|Priority|Dependency|BeginTime|PENDING|CONFIGURING",
         "the queue is long: give it more time with --wait 1h, or try another partition or qos",
     ),
     (r"Held", "release it with `scontrol release`, or ask the site why your jobs are held"),
@@ -68,7 +70,6 @@ class Partition:
     state: str
     max_seconds: float  # inf: unlimited
     is_default: bool
-    has_gpus: bool
 
 
 def parse_partitions(text: str) -> list[Partition]:
@@ -83,7 +84,6 @@ def _partition(line: str) -> Partition:
         state=fields.get("State", "UNKNOWN"),
         max_seconds=parse_limit(fields.get("MaxTime", "UNLIMITED")),
         is_default=fields.get("Default") == "YES",
-        has_gpus="gres/gpu" in fields.get("TRES", ""),
     )
 
 
