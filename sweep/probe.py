@@ -91,7 +91,10 @@ def about_python() -> dict[str, Any]:
 def about_files(files: ProbeFiles, lane: int) -> dict[str, Any]:
     """Whether claims are exclusive: against the login node's, and between two processes of this node."""
     try:
-        return {"takes_claimed": publish(files.claim, "node"), "wins": race(files.folder / f"race.{lane}")}
+        return {
+            "takes_claimed": publish(files.claim, "node"),
+            "wins": race(files.folder / f"race.{lane}.{os.getpid()}"),
+        }
     except OSError as error:
         return {"link_error": f"{error.strerror}: {error.filename}"}
 

@@ -55,9 +55,13 @@ def judge_silence(visit: Visit) -> Finding:
     if visit.setup_line:
         advice = "mend profile.slurm.setup: this line must work on a node"
         return failed("setup", f"this line failed: {visit.setup_line}{log}", advice)
-    found = f"the job ended ({visit.word}{f', {visit.reason}' if visit.reason else ''}) before Python ran{log}"
+    found = (
+        f"the job ended ({visit.word}{f', {visit.reason}' if visit.reason else ''}) before it could report{log}"
+    )
     if not visit.log:
         advice = "do the nodes see this folder? Choose one of a shared file system with --runs"
+    elif "could not find submitted" in visit.log:  # submitit's words
+        advice = "Python on the node does not see the runs folder: bind it in profile.slurm.container_command"
     elif "No module named" in visit.log:
         advice = "set profile.slurm.python, or load in setup, a Python of the nodes that has slurm-sweep"
     else:
@@ -155,8 +159,8 @@ def judge_gpus(profile: Profile, report: dict[str, Any]) -> Finding:
     if len(names) >= wanted:
         return ok("GPU", seen if names else "none asked for, none seen: trials run on the CPU")
     variables = ", ".join(f"{name}={value}" for name, value in report["gpu_variables"].items())
-    handed = f"handed out: {variables}" if variables else "none was handed out"
-    found = f"{seen} of {wanted}; {handed}{''.join(f'; {text}' for text in report['warnings'][:1])}"
+    handed = f"; handed out: {variables}" if variables else ""
+    found = f"{seen} of {wanted}{handed}{''.join(f'; {text}' for text in report['warnings'][:1])}"
     return failed("GPU", found, advise_gpu(profile, report))
 
 

@@ -26,8 +26,10 @@ def check_site(profile: Profile, scratch: Path) -> Iterator[Finding]:
         yield finding
         if finding.verdict == Verdict.FAILED:
             return
-    yield from check_partitions(profile)
-    yield check_request(profile, scratch)
+    partitions = list(check_partitions(profile))
+    yield from partitions
+    if not any(finding.check == "partition" and finding.verdict == Verdict.FAILED for finding in partitions):
+        yield check_request(profile, scratch)  # else it is refused for what has just been told
     if profile.options.accounting:
         yield check_accounting()
 

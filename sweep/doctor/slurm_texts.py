@@ -52,7 +52,10 @@ REFUSALS = (
         r"contact|timed out|connect|not installed",
         "run this where sbatch works, on a login node; or try later",
     ),
-    (r"PartitionDown|PartitionInactive|ReqNodeNotAvail|Nodes_required", "wait, or change profile.slurm.partition"),
+    (
+        r"partition not available|PartitionDown|PartitionInactive|ReqNodeNotAvail|Nodes_required",
+        "wait, or change profile.slurm.partition",
+    ),
     (
         r"Resources|Priority|Dependency|BeginTime|PENDING|CONFIGURING",
         "the queue is long: give it more time with --wait 1h, or try another partition or qos",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,13 @@ def test_a_python_without_sweep_is_named(cluster: Cluster) -> None:
     assert "/opt/nowhere/python3" in findings["python"]["found"]
 
 
+def test_a_process_that_dies_in_torch_is_told_by_its_log(cluster: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "torch.py").write_text("import os\nos.abort()\n")
+    findings = doctor("--set", f"profile.env.PYTHONPATH={tmp_path}:{os.environ['PYTHONPATH']}")
+    assert bad(findings) == ["report"]
+    assert "Aborted" in findings["report"]["found"]
+
+
 def test_a_partition_that_is_down_is_told(cluster: Cluster) -> None:
     cluster.run("scontrol", "update", "PartitionName=high", "State=DOWN")
     try:
@@ -101,6 +109,7 @@ def test_a_partition_that_is_down_is_told(cluster: Cluster) -> None:
         cluster.run("scontrol", "update", "PartitionName=high", "State=UP")
     assert findings["partition"]["verdict"] == "FAILED"
     assert "high is DOWN" in findings["partition"]["found"]
+    assert not {"request", "start"} & set(findings), "which would be refused for the same reason"
 
 
 def test_accounting_that_is_away_is_a_warning(cluster: Cluster) -> None:
