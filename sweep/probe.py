@@ -13,7 +13,6 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +78,6 @@ def about_python() -> dict[str, Any]:
         "host": platform.node(),
         "python": platform.python_version(),
         "executable": sys.executable,
-        "sweep": version("slurm-sweep"),
-        "sweep_folder": str(Path(__file__).parent),
         "cores": len(os.sched_getaffinity(0)),
         "gpu_variables": {name: os.environ[name] for name in GPU_VARIABLES if name in os.environ},
         "nvidia_devices": len(list(Path("/dev").glob("nvidia[0-9]*"))),
@@ -102,7 +99,7 @@ def about_files(files: ProbeFiles, lane: int) -> dict[str, Any]:
 def race(folder: Path) -> list[int]:
     """Two processes claim the same names as fast as they can: how often each claim was won."""
     folder.mkdir()
-    command = [sys.executable, "-m", "sweep.probe", str(folder)]
+    command = [sys.executable, "-P", "-m", "sweep.probe", str(folder)]
     racers = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]

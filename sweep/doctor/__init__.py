@@ -7,7 +7,6 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from sweep.doctor.findings import Finding, Verdict, failed, ok, warning
@@ -21,9 +20,13 @@ from sweep.paths import RunPaths
 from sweep.probe import DataSet
 from sweep.profile import Profile
 from sweep.run import check_data
+from sweep.snapshot import take_snapshot
 from sweep.spec import StudySpec
+from sweep.toml_files import load_study
 from sweep.trainables import OURS
 from trainer.errors import TrainerError
+
+ANY_STUDY = "quickstart"  # whose jobs import our code alone
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,11 @@ def check_job(
 
     profile, options = wanted.profile, wanted.profile.options
     patience = Patience(wanted.wait_seconds, min(options.query_seconds, 5.0), max(3.0, options.visibility_seconds))
+    take_snapshot(paths, wanted.spec or load_study(ANY_STUDY))
     tell("submitting a short job")
     try:
         seen = visit(make_probe(profile, paths, REQUEST_SECONDS), data, patience, tell)
     except SlurmError as error:
         yield failed("job", str(error), advise(str(error)))
         return
-    yield from judge_visit(profile, seen, version("slurm-sweep"), wanted.wait_seconds)
+    yield from judge_visit(profile, seen, wanted.wait_seconds)

@@ -17,7 +17,7 @@ SLACK_SECONDS = 2.0  # of a round trip through files, beside the delay that the 
 HERE = "here"  # as the node, where there is one machine
 
 
-def judge_visit(profile: Profile, visit: Visit, sweep_version: str, wait_seconds: float) -> Iterator[Finding]:
+def judge_visit(profile: Profile, visit: Visit, wait_seconds: float) -> Iterator[Finding]:
     """The job's own findings, then those of what its lanes saw."""
     if visit.wait_seconds is None:
         yield judge_waiting(visit, wait_seconds)
@@ -28,7 +28,7 @@ def judge_visit(profile: Profile, visit: Visit, sweep_version: str, wait_seconds
         yield judge_silence(visit)
         return
     first = visit.reports[0]
-    yield judge_python(first, visit.python_seconds, sweep_version)
+    yield judge_python(first, visit.python_seconds)
     if visit.round_trip is not None and profile.launcher == "slurm":
         yield judge_visibility(visit.round_trip, profile.options.visibility_seconds)
         yield judge_clock(visit.clock_ahead or 0.0, visit.round_trip)
@@ -63,7 +63,9 @@ def judge_silence(visit: Visit) -> Finding:
     elif "could not find submitted" in visit.log:  # submitit's words
         advice = "Python on the node does not see the runs folder: bind it in profile.slurm.container_command"
     elif "No module named" in visit.log:
-        advice = "set profile.slurm.python, or load in setup, a Python of the nodes that has slurm-sweep"
+        advice = (
+            "set profile.slurm.python, or load in setup, a Python of the nodes that has what slurm-sweep needs"
+        )
     else:
         advice = "the log says why; profile.slurm.python, setup and container decide which Python runs"
     return failed("python", found, advice)
@@ -75,13 +77,10 @@ def judge_breaking_off(visit: Visit, lanes: int) -> Finding:
     return failed("report", found, "the log says why; was it torch, or the job's time or memory?")
 
 
-def judge_python(report: dict[str, Any], seconds: float | None, sweep_version: str) -> Finding:
-    """The same code there as here."""
+def judge_python(report: dict[str, Any], seconds: float | None) -> Finding:
+    """Python there imports the code from here, and what that needs."""
     took = "" if seconds is None else f", {show_seconds(max(0.0, seconds))} after the start"
-    found = f"Python {report['python']} with sweep {report['sweep']} on {report['host']}{took}"
-    if report["sweep"] != sweep_version:
-        advice = f"here is sweep {sweep_version}: install the same for {report['executable']}"
-        return warning("python", found, advice)
+    found = f"Python {report['python']} on {report['host']}{took}"
     return ok("python", found)
 
 

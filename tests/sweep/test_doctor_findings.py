@@ -17,7 +17,6 @@ GOOD = {
     "host": "n1",
     "python": "3.12.1",
     "executable": "/opt/python3",
-    "sweep": "0.1.0",
     "cores": 4,
     "gpu_variables": {"CUDA_VISIBLE_DEVICES": "0"},
     "nvidia_devices": 1,
@@ -42,7 +41,7 @@ def judged(visit: Visit = SEEN, profile: Profile = SLURM, **changed) -> dict[str
     """Whatever is not ok, by check; `changed` goes into the report."""
     if changed:
         visit = replace(visit, reports=({**GOOD, **changed},))
-    findings = list(judge_visit(profile, visit, "0.1.0", 300.0))
+    findings = list(judge_visit(profile, visit, 300.0))
     return {
         finding.check: (finding.verdict.value, finding.found, finding.advice)
         for finding in findings
@@ -98,7 +97,6 @@ def test_where_no_gpu_is_asked_for_none_is_missed():
         ({"link_error": "Operation not permitted: claim"}, "files", "no hard links"),
         ({"takes_claimed": True}, "files", "the same claim"),
         ({"wins": [1, 2]}, "files", "the same claim"),
-        ({"sweep": "0.0.9"}, "python", "0.0.9"),
         ({"torch_error": "ImportError: libfoo.so"}, "torch", "libfoo"),
         ({"data": "data set 'mnist' is not in /data"}, "data on the node", "not in /data"),
     ],
