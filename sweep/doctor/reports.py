@@ -14,7 +14,12 @@ from sweep.profile import Profile
 
 SKEW_WARNING, SKEW_FAILURE = 5.0, 60.0
 SLACK_SECONDS = 2.0  # of a round trip through files, beside the delay that the profile grants
-HERE = "here"  # as the node, where there is one machine
+LAST_WORDS = {  # of a job's log, and what to do
+    "could not find submitted": "Python on the node does not see the runs folder: bind it in slurm.container_command",
+    "No module named": "set profile.slurm.python, or load in setup, a Python that has what slurm-sweep needs",
+    "Unknown option": "set profile.slurm.python, or load in setup, Python 3.11 or newer",  # which knows -P
+}
+LOG_SAYS = "the log says why; profile.slurm.python, setup and container decide which Python runs"
 
 
 def judge_visit(profile: Profile, visit: Visit, wait_seconds: float) -> Iterator[Finding]:
@@ -55,20 +60,10 @@ def judge_silence(visit: Visit) -> Finding:
     if visit.setup_line:
         advice = "mend profile.slurm.setup: this line must work on a node"
         return failed("setup", f"this line failed: {visit.setup_line}{log}", advice)
-    found = (
-        f"the job ended ({visit.word}{f', {visit.reason}' if visit.reason else ''}) before it could report{log}"
-    )
-    if not visit.log:
-        advice = "do the nodes see this folder? Choose one of a shared file system with --runs"
-    elif "could not find submitted" in visit.log:  # submitit's words
-        advice = "Python on the node does not see the runs folder: bind it in profile.slurm.container_command"
-    elif "No module named" in visit.log:
-        advice = (
-            "set profile.slurm.python, or load in setup, a Python of the nodes that has what slurm-sweep needs"
-        )
-    else:
-        advice = "the log says why; profile.slurm.python, setup and container decide which Python runs"
-    return failed("python", found, advice)
+    how = f"{visit.word}, {visit.reason}" if visit.reason else visit.word
+    nowhere = "do the nodes see the runs folder? Choose one of a shared file system with --runs"
+    advice = next((advice for words, advice in LAST_WORDS.items() if words in visit.log), LOG_SAYS)
+    return failed("python", f"the job ended ({how}) before it could report{log}", advice if visit.log else nowhere)
 
 
 def judge_breaking_off(visit: Visit, lanes: int) -> Finding:

@@ -138,6 +138,7 @@ SILENT = replace(SEEN, word="FAILED", reports=(), round_trip=None, clock_ahead=N
         (replace(SILENT, setup_line="module load x", log="sh: no module"), "setup", "module load x", "setup"),
         (replace(SILENT, reason="JobLaunchFailure"), "python", "JobLaunchFailure", "--runs"),
         (replace(SILENT, log="No module named 'sweep'"), "python", "No module", "slurm.python"),
+        (replace(SILENT, log="Unknown option: -P"), "python", "-P", "3.11"),
         (replace(SILENT, log="could not find submitted jobs"), "python", "submitted", "bind it"),
         (replace(SILENT, log="Illegal instruction"), "python", "Illegal", "the log says why"),
         (replace(SILENT, wait_seconds=None, word="PENDING", reason="Priority"), "start", "Priority", "--wait"),
