@@ -15,7 +15,7 @@ from sweep.profile import Profile
 SKEW_WARNING, SKEW_FAILURE = 5.0, 60.0
 SLACK_SECONDS = 2.0  # of a round trip through files, beside the delay that the profile grants
 LAST_WORDS = {  # of a job's log, and what to do
-    "could not find submitted": "Python on the node does not see the runs folder: bind it in slurm.container_command",
+    "could not find submitted": "the runs folder is not seen there: bind it in profile.slurm.container_command",
     "No module named": "set profile.slurm.python, or load in setup, a Python that has what slurm-sweep needs",
     "Unknown option": "set profile.slurm.python, or load in setup, Python 3.11 or newer",  # which knows -P
 }
