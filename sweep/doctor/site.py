@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sweep.doctor.findings import Finding, Verdict, failed, ok, warning
@@ -26,6 +27,7 @@ def check_site(profile: Profile, scratch: Path) -> Iterator[Finding]:
         yield finding
         if finding.verdict == Verdict.FAILED:
             return
+    yield from check_environment(os.environ)
     partitions = list(check_partitions(profile))
     yield from partitions
     if not any(finding.check == "partition" and finding.verdict == Verdict.FAILED for finding in partitions):
@@ -49,6 +51,14 @@ def check_commands(profile: Profile) -> Finding:
 def check_controller(profile: Profile) -> Finding:
     """Whether slurmctld answers."""
     return _asked("controller", ["scontrol", "ping"], "Slurm is down or cannot be reached from here: try later")
+
+
+def check_environment(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Variables that sbatch heeds more than a script's options."""
+    found = [f"{name}={value}" for name, value in environ.items() if name.startswith("SBATCH_")]
+    if found:
+        advice = "unset what is not meant for these jobs"
+        yield warning("environment", f"wins over the profile: {', '.join(found)}", advice)
 
 
 def check_accounting() -> Finding:

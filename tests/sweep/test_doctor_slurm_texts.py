@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from sweep.doctor.findings import Verdict
-from sweep.doctor.site import judge_limit, judge_partition, told_of_start
+from sweep.doctor.site import check_environment, judge_limit, judge_partition, told_of_start
 from sweep.doctor.slurm_texts import Partition, advise, count_nodes, limit_key, parse_limit, parse_partitions
 
 
@@ -95,6 +95,13 @@ def test_a_profile_s_limit_is_held_against_the_partition_s():
 )
 def test_what_slurm_says_is_told_with_the_key_to_change(said, key):
     assert key in advise(said, "8 GPU(s)")
+
+
+def test_variables_that_win_over_the_profile_are_told():
+    assert [finding.verdict for finding in check_environment({"SBATCH_ACCOUNT": "old", "PATH": "/bin"})] == [
+        "warning"
+    ]
+    assert list(check_environment({"SLURM_CONF": "/etc/slurm.conf"})) == []
 
 
 def test_a_site_s_greeting_does_not_hide_the_start():
