@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sweep.commands import (
+    doctor,
     download,
     drive_in_job,
     launch,
@@ -34,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.command()(doctor.doctor)
 app.command()(plan.plan)
 app.command()(launch.launch)
 app.command()(resume.resume)

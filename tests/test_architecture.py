@@ -47,6 +47,7 @@ LAYERS = {
     ],
     "sweep": [
         {"sweep.clock", "sweep.errors", "sweep.durations", "sweep.files", "sweep.paths", "sweep.slots"},
+        {"sweep.probe"},
         {"sweep.records", "sweep.space", "sweep.trainables", "sweep.events", "sweep.lock"},
         {"sweep.curves", "sweep.failures", "sweep.history", "sweep.packing", "sweep.spec", "sweep.timings"},
         {"sweep.ledger", "sweep.slurm_options", "sweep.walltime"},
@@ -59,7 +60,7 @@ LAYERS = {
         {"sweep.refilling"},
         {"sweep.driver"},
         {"sweep.run", "sweep.surrogate"},
-        {"sweep.driving", "sweep.simulation", "sweep.warm_start"},
+        {"sweep.doctor", "sweep.driving", "sweep.simulation", "sweep.warm_start"},
         {"sweep.forecast"},
         {"sweep.reporting"},
         {"sweep.api"},
@@ -74,8 +75,14 @@ PARTS = {
     "sweep.launchers": [
         {"environment", "simulated", "slurm_commands"},
         {"local", "slurm_script"},
-        {"driver_job", "slurm_watch"},
+        {"driver_job", "probing", "slurm_watch"},
         {"slurm"},
+        {"__init__"},
+    ],
+    "sweep.doctor": [
+        {"findings", "slurm_texts"},
+        {"job", "site"},
+        {"reports"},
         {"__init__"},
     ],
     "sweep.reporting": [{"figures", "predictions", "tables"}, {"page"}, {"__init__"}],
@@ -83,6 +90,7 @@ PARTS = {
         {"__init__", "options", "boards"},
         {"drive"},
         {
+            "doctor",
             "download",
             "drive_in_job",
             "launch",

@@ -55,12 +55,17 @@ def prepare(dataset: str, data_dir: str = "", image_size: int | None = None) -> 
     return info
 
 
+def is_cached(dataset: str, data_dir: str = "", image_size: int | None = None) -> bool:
+    """Whether the data set is cached already, whole. Raises DataError if its files are missing."""
+    return _load(_entry(find_source(dataset, data_dir, image_size))) is not None
+
+
 def open_cached(
     dataset: str, data_dir: str = "", image_size: int | None = None
 ) -> tuple[DatasetInfo, dict[str, NDArray[Any]]]:
     """The data set's description and its arrays, memory-mapped copy-on-write."""
     source = find_source(dataset, data_dir, image_size)
-    folder = cache_root() / f"{source.name}-{source.fingerprint}"
+    folder = _entry(source)
     try:
         loaded = _load(folder)
     except OSError as error:
@@ -78,6 +83,10 @@ def open_cached(
             f"the data cache {folder} cannot be written ({error}); free some space or set $SWEEP_CACHE_DIR"
         ) from error
     return loaded
+
+
+def _entry(source: Source) -> Path:
+    return cache_root() / f"{source.name}-{source.fingerprint}"
 
 
 def _load(folder: Path) -> tuple[DatasetInfo, dict[str, NDArray[Any]]] | None:

@@ -77,11 +77,17 @@ class SlurmJob:
     seconds: float  # since its start; of the last start, where it was requeued
 
 
-def run(command: Sequence[str], seconds: float = COMMAND_SECONDS) -> str:
+def run(command: Sequence[str], seconds: float = COMMAND_SECONDS, stderr: int = subprocess.PIPE) -> str:
     """The command's output. Raises SlurmError with what it said."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=seconds, check=False, env=_outside_of_jobs()
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            timeout=seconds,
+            check=False,
+            env=_outside_of_jobs(),
         )
     except FileNotFoundError as error:
         raise SlurmError(f"{command[0]} is not installed here") from error
@@ -89,7 +95,7 @@ def run(command: Sequence[str], seconds: float = COMMAND_SECONDS) -> str:
         raise SlurmError(f"{command[0]} timed out after {seconds:g} s") from error
     if done.returncode != 0:
         raise SlurmError(
-            " ".join((done.stderr.strip() or done.stdout.strip() or f"exit {done.returncode}").split())
+            " ".join(((done.stderr or "").strip() or done.stdout.strip() or f"exit {done.returncode}").split())
         )
     return done.stdout
 
@@ -116,6 +122,11 @@ def submit(script: Path) -> str:
         if UNSURE.search(str(error)):
             raise
         raise (QueueFullError if FULL.search(str(error)) else RefusedError)(str(error)) from error
+
+
+def dry_run(script: Path) -> str:
+    """What Slurm says of the script without taking it: when and where it would run. Raises SlurmError."""
+    return run(["sbatch", "--test-only", str(script)], SUBMIT_SECONDS, subprocess.STDOUT).strip()
 
 
 def ask_accounting(ids: Iterable[str]) -> list[SlurmJob]:
