@@ -30,7 +30,7 @@ def put_back(
     wrong = [number for number in numbers if number not in trials or trials[number].state not in CAUSES]
     if wrong:
         states = (
-            f"{number} ({trials[number].state.words})" if number in trials else f"{number} (none)"
+            f"{number} ({trials[number].state.words})" if number in trials else f"{number} (no such trial)"
             for number in wrong
         )
         raise RunFolderError(f"only trials that failed can be put back; got {', '.join(states)}")

@@ -31,7 +31,8 @@ def free_ports(base: int) -> int:
 def cluster() -> Iterator[Cluster]:
     """The cluster of this worker; the one in SWEEP_SLURM_FOLDER, with the default ports, is left running."""
     if missing := Cluster.missing():
-        pytest.skip(f"no Slurm here, for want of {', '.join(missing)}; as root: {APT}")
+        refuse = pytest.fail if os.environ.get("SWEEP_REQUIRE_SLURM") else pytest.skip
+        refuse(f"no Slurm here, for want of {', '.join(missing)}; as root: {APT}")
     kept = os.environ.get("SWEEP_SLURM_FOLDER")
     worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     # Not below pytest's own folder: the path of a socket may have 107 characters.
