@@ -3,7 +3,7 @@
     python benchmarks/slurm_load.py --cluster /tmp/slurm --jobs 1 100 500
 
 For each number of jobs, a study is launched on the emulated cluster with jobs that stay on hold, with the
-intervals of the profile `generic_gpu`. Slurm's commands are wrapped by scripts that count their calls, from outside.
+intervals of the profile `generic_gpu`. Slurm's commands are wrapped by scripts that count calls, from outside.
 
     submission   milliseconds from one sbatch call to the next, while the queue fills: proposal, files, sbatch
     of which     milliseconds of sbatch itself

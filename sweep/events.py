@@ -22,6 +22,19 @@ class EventLog:
         append_line(self.path, {"time": round(self.clock.time(), 3), "event": event, **facts})
 
 
+def notices(path: Path) -> list[str]:
+    """What the last session noted for people: the latest notice, and why it stopped submitting if it did."""
+    found: dict[str, str] = {}
+    for line in read_lines(path):
+        if line.get("event") in SESSION_STARTS:
+            found = {}
+        elif line.get("event") == "notice":
+            found["notice"] = line["text"]
+        elif line.get("event") == "breaker":
+            found["breaker"] = line["why"].split("\n")[0]
+    return list(found.values())
+
+
 def driven_seconds(path: Path) -> float:
     """How long the study was driven so far; the session of a killed driver lasts until its last event."""
     total, began, last = 0.0, None, 0.0

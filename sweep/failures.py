@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sweep.records import JobState, TrialState
@@ -29,6 +30,13 @@ POLICIES: Mapping[JobState, Policy] = {
     JobState.CANCELLED: Policy(TrialState.CANCELLED, 0, "somebody cancelled its job"),
 }
 CAUSES = {policy.state.value: cause for cause, policy in POLICIES.items()}  # by the names that profiles use
+
+
+def tell(failures: Iterable[JobState]) -> str:
+    """What happened to a trial's attempts, for people: "its node failed, its job was told to leave (twice)"."""
+    counts = Counter(failures)
+    times = {1: "", 2: " (twice)"}
+    return ", ".join(POLICIES[cause].words + times.get(n, f" ({n} times)") for cause, n in counts.items())
 
 
 def retries_left(failures: tuple[JobState, ...], cause: JobState, allowed: Mapping[str, int]) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sweep.ledger import Ledger
-from sweep.records import TrialRecord, TrialState
+from sweep.records import Job, TrialRecord, TrialState
 from sweep.spec import StudySpec
 
 
@@ -24,6 +24,8 @@ class Summary:
     gpu_hours_budget: float | None
     gpu_hours_spent: float
     gpu_hours_in_flight: float
+    jobs_running: int
+    jobs_waiting: int  # in the queue, or for a slot
     best_accuracy: float | None
     best_accuracy_trial: int | None
     fastest_seconds: float | None  # to the target, in training seconds
@@ -47,8 +49,12 @@ def reached(spec: StudySpec, record: TrialRecord) -> bool:
     )
 
 
-def summarize(spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger, slots: int) -> Summary:
+def summarize(
+    spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger, slots: int, jobs: Iterable[Job] = ()
+) -> Summary:
     """Sum up a run; `slots` is how many trials run at once, for the time that is left."""
+    live = [job.bundle for job in jobs if job.end is None]
+    begun = [any(_has_begun(trials.get(attempt.trial)) for attempt in bundle.attempts) for bundle in live]
     final = [record for record in trials.values() if record.state.is_final]
     measured = [record for record in final if record.accuracy is not None and record.state.is_measured]
     best = max(measured, key=lambda record: record.accuracy or 0.0, default=None)
@@ -69,12 +75,18 @@ def summarize(spec: StudySpec, trials: Mapping[int, TrialRecord], ledger: Ledger
         gpu_hours_budget=spec.limits.gpu_hours,
         gpu_hours_spent=ledger.spent_seconds / 3600,
         gpu_hours_in_flight=ledger.committed_seconds / 3600,
+        jobs_running=sum(begun),
+        jobs_waiting=len(begun) - sum(begun),
         best_accuracy=best.accuracy if best else None,
         best_accuracy_trial=best.number if best else None,
         fastest_seconds=fastest.train_seconds if fastest else None,
         fastest_trial=fastest.number if fastest else None,
         eta_seconds=_eta_seconds(spec, trials, final, slots),
     )
+
+
+def _has_begun(record: TrialRecord | None) -> bool:
+    return record is not None and record.state != TrialState.QUEUED
 
 
 def _eta_seconds(

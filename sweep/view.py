@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -27,25 +28,36 @@ COLORS = {
     TrialState.OUT_OF_MEMORY: "magenta",
     TrialState.FAILED: "red",
     TrialState.TIMEOUT: "red",
+    TrialState.PREEMPTED: "red",
+    TrialState.NODE_FAILURE: "red",
+    TrialState.HOST_OUT_OF_MEMORY: "red",
+    TrialState.SETUP_FAILED: "red",
+    TrialState.CANCELLED: "red",
     TrialState.LOST: "red",
 }
 REDRAW_SECONDS = 0.5
 
 
-def render(summary: Summary, running: list[TrialRecord], driver: str) -> RenderableType:
-    """The whole panel: counts, budget, best so far, and the trials that run."""
+def render(
+    summary: Summary, running: list[TrialRecord], driver: str, notices: Sequence[str] = ()
+) -> RenderableType:
+    """The whole panel: counts, budget, best so far, what people should know, and the trials that run."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", justify="right")
     facts.add_column()
     bar = ProgressBar(total=summary.trials_wanted, completed=summary.done, width=40)
     facts.add_row("progress", bar)
     facts.add_row("trials", _counts(summary))
+    if summary.jobs_running or summary.jobs_waiting:
+        facts.add_row("jobs", f"{summary.jobs_running} running, {summary.jobs_waiting} waiting")
     facts.add_row("budget", budget_text(summary))
     facts.add_row("best accuracy", best_text(summary))
     facts.add_row(f"fastest to {show_percent(summary.target)}", fastest_text(summary))
     if summary.eta_seconds is not None:
         facts.add_row("time left", f"about {show_seconds(summary.eta_seconds)}")
     facts.add_row("driver", driver)
+    for notice in notices:
+        facts.add_row(Text("notice", style="yellow"), Text(notice))
     parts: list[RenderableType] = [facts]
     if running:
         parts += ["", _running_table(running)]

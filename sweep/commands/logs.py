@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from sweep.commands.options import RunsFolder
 from sweep.errors import SweepError
-from sweep.run import find_run, open_run, runs_folder
+from sweep.files import read_json, read_text
+from sweep.records import Job
+from sweep.run import Run, find_run, open_run, runs_folder
 
 
 def logs(
@@ -24,14 +27,34 @@ def logs(
     launches = [
         (made.number, job) for job in run.jobs.values() for made in job.bundle.attempts if made.trial == trial
     ]
-    jobs = [job for _, job in launches]
-    chosen = [job for number, job in launches if attempt in (None, number)]
+    chosen = [(number, job) for number, job in launches if attempt in (None, number)]
     if not chosen:
         attempts = sorted(number for number, _ in launches)
         known = f"trials 0 to {max(run.trials)} exist" if run.trials else "no trial has run yet"
-        there = f"trial {trial} has attempts {attempts}" if jobs else known
+        there = f"trial {trial} has attempts {attempts}" if launches else known
         which = "" if attempt is None else f", attempt {attempt}"
         raise SweepError(f"no job of trial {trial}{which}; {there}")
-    for path in run.paths.job(chosen[-1].bundle.name).logs():
+    number, job = max(chosen, key=lambda launch: launch[0])
+    typer.echo(_heading(run, trial, number, job))
+    for path in _logs(run, trial, number, job):
         typer.echo(f"==> {path}")
         typer.echo(path.read_text(errors="replace"))
+
+
+def _heading(run: Run, trial: int, attempt: int, job: Job) -> str:
+    """Which job it was, and how it ended."""
+    files = run.paths.job(job.bundle.name)
+    slurm = (read_json(files.slurm) or {}).get("job_id")
+    ended = "goes on" if job.end is None else f"ended: {job.end.state.value.replace('_', ' ')}"
+    where = f"job {job.bundle.name}" + (f" (Slurm job {slurm})" if slurm else "")
+    line = read_text(files.setup_failed)
+    failed = f"\nsetup line that failed: {line}" if line else ""
+    return f"trial {trial}, attempt {attempt}: {where}, {ended}{failed}"
+
+
+def _logs(run: Run, trial: int, attempt: int, job: Job) -> list[Path]:
+    """The logs of the trial's lane; all of the job's, where no lane has begun it."""
+    logs = run.paths.job(job.bundle.name).logs()
+    claim = read_json(run.paths.trial(trial).claim(attempt)) or {}
+    own = [path for path in logs if path.stem.endswith(f"_{claim.get('lane')}_log")]
+    return own or logs

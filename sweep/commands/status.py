@@ -11,6 +11,7 @@ from rich.console import RenderableType
 from rich.live import Live
 
 from sweep.commands.options import AsJson, RunsFolder, StudyName, console, print_json
+from sweep.events import notices
 from sweep.files import read_json
 from sweep.lock import Owner, live_owner
 from sweep.records import TrialState
@@ -46,7 +47,7 @@ def status(
 
 
 def _read(run: Run) -> tuple[Summary, Owner | None]:
-    summary = summarize(run.spec, run.trials, run.ledger, run.profile.slot_count())
+    summary = summarize(run.spec, run.trials, run.ledger, run.profile.slot_count(), run.jobs.values())
     return summary, live_owner(run.paths.driver_lock)
 
 
@@ -68,4 +69,4 @@ def _panel(run: Run) -> RenderableType:
     jobs = (read_json(run.paths.driver_jobs) or {}).get("ids", [])
     in_jobs = f" (Slurm jobs {', '.join(jobs)})" if jobs else ""
     who = f"{owner.host}, process {owner.pid}" if owner else "waits in the queue" if jobs else nobody
-    return render(summary, running, who + in_jobs)
+    return render(summary, running, who + in_jobs, notices(run.paths.events))

@@ -14,7 +14,7 @@ from sweep.durations import show_percent, show_seconds
 from sweep.records import TrialState
 from sweep.reporting.figures import accuracy_against_seconds, predicted_against_actual_figure
 from sweep.reporting.predictions import predicted_against_actual, prediction_quality
-from sweep.reporting.tables import Leaderboards
+from sweep.reporting.tables import Leaderboards, mishaps
 from sweep.run import Run
 from sweep.summary import summarize
 from sweep.view import best_text, budget_text, fastest_text
@@ -37,7 +37,12 @@ def render_page(run: Run, trials: pd.DataFrame, boards: Leaderboards) -> str:
         spec=run.spec,
         facts=_facts(run),
         plot=plot,
-        tables=[(title, list(frame.columns), _cells(frame)) for title, frame in _titled(boards, run.spec.goal)],
+        tables=[(title, list(frame.columns), _cells(frame)) for title, frame in _titled(run, boards)],
+        tracebacks=[
+            (record.number, record.outcome.traceback)
+            for record in run.trials.values()
+            if record.outcome and record.outcome.traceback
+        ],
     )
 
 
@@ -45,19 +50,21 @@ def render_markdown(run: Run, boards: Leaderboards) -> str:
     """The same tables for a README or a merge request."""
     parts = [f"# {run.spec.name}", run.spec.description]
     parts += ["\n".join(f"- {name}: {value}" for name, value in _facts(run))]
-    for title, frame in _titled(boards, run.spec.goal):
+    for title, frame in _titled(run, boards):
         rows = [list(frame.columns), ["---"] * len(frame.columns), *_cells(frame)]
         table = "\n".join("| " + " | ".join(_markdown_cell(cell) for cell in row) + " |" for row in rows)
         parts += [f"## {title}", table if len(frame) else "None."]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _titled(boards: Leaderboards, goal: str) -> list[tuple[str, pd.DataFrame]]:
+def _titled(run: Run, boards: Leaderboards) -> list[tuple[str, pd.DataFrame]]:
+    wrong = mishaps(run.trials.values())
     return [
         ("Top accuracy", boards.top_accuracy),
         ("Top speed", boards.top_speed),
-        *([("Front between accuracy and speed", boards.front)] if goal == "both" else []),
+        *([("Front between accuracy and speed", boards.front)] if run.spec.goal == "both" else []),
         ("Not ranked", boards.others),
+        *([("What went wrong", wrong)] if len(wrong) else []),
     ]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from sweep.failures import POLICIES, tell
 from sweep.records import TrialRecord, TrialState
 from sweep.spec import StudySpec
 from sweep.summary import reached
@@ -30,6 +31,9 @@ TRIAL_COLUMNS = [
     "reason",
     "on_front",
 ]
+
+
+BY_THE_DRIVER = {policy.state for policy in POLICIES.values()}
 
 
 @dataclass(frozen=True)
@@ -109,11 +113,33 @@ def reason(spec: StudySpec, record: TrialRecord) -> str:
         TrialState.DIVERGED: "the loss diverged",
         TrialState.OUT_OF_MEMORY: "out of memory",
         TrialState.FAILED: "the code failed",
-        TrialState.TIMEOUT: "killed at its limit",
-        TrialState.LOST: "lost on every attempt",
     }
+    if record.state in BY_THE_DRIVER:  # whose detail says it all
+        return (record.outcome.detail if record.outcome else "") or record.state.words
     detail = record.outcome.detail if record.outcome and record.state != TrialState.DEADLINE else ""
     return words.get(record.state, record.state.value) + (f": {detail}" if detail else "")
+
+
+def mishaps(trials: Iterable[TrialRecord]) -> pd.DataFrame:
+    """The trials that died with a job, once at least: Trial, State, Attempts, What happened."""
+    rows = [
+        {
+            "Trial": record.number,
+            "State": record.state.words,
+            "Attempts": record.attempts,
+            "What happened": _mishap(record),
+        }
+        for record in trials
+        if record.failures
+    ]
+    return pd.DataFrame(rows, columns=["Trial", "State", "Attempts", "What happened"])
+
+
+def _mishap(record: TrialRecord) -> str:
+    """What its jobs died of and, where the last word is another, what its result says."""
+    told = tell(record.failures)
+    detail = record.outcome.detail if record.outcome and record.state.is_failure else ""
+    return ", ".join(part for part in (told, detail if detail and detail not in told else "") if part)
 
 
 def leaderboards(trials: pd.DataFrame) -> Leaderboards:

@@ -145,8 +145,8 @@ def test_leaderboards_without_a_ranked_trial_are_empty_and_have_their_columns(re
         (ended(0, "diverged", None, detail="at step 7"), "the loss diverged: at step 7"),
         (ended(0, "out_of_memory", None), "out of memory"),
         (ended(0, "failed", None, detail="KeyError: 'x'"), "the code failed: KeyError: 'x'"),
-        (ended(0, "timeout", 0.99), "killed at its limit"),
-        (ended(0, "lost", None), "lost on every attempt"),
+        (ended(0, "timeout", 0.99), "timeout"),
+        (ended(0, "lost", None), "lost"),
     ],
 )
 def test_a_trial_that_is_not_ranked_has_a_reason(record: TrialRecord, told: str) -> None:
