@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tomllib
 from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -72,9 +72,10 @@ def check_trials(run: Run, wanted: int | None) -> list[str]:
     if wanted is not None and len(run.trials) != wanted:
         problems.append(f"{wanted} trials were asked for, there are {len(run.trials)}")
     told = Counter(event["trial"] for event in run.events if event["event"] == "told")
+    back = Counter(event["trial"] for event in run.events if event["event"] == "put_back")
     for number in run.trials:
-        if told[number] != 1:
-            problems.append(f"trial {number} was told {told[number]} times")
+        if told[number] - back[number] != 1:
+            problems.append(f"trial {number} was told {told[number]} times and put back {back[number]} times")
         if number not in run.results:
             problems.append(f"trial {number} has no result")
         elif not run.claims[number] or run.claims[number][-1]["attempt"] != run.results[number]["attempt"]:
@@ -87,6 +88,8 @@ def check_overlaps(run: Run, ends: dict[str, float]) -> list[str]:
     problems = []
     for number, claims in run.claims.items():
         for earlier, later in pairwise(claims):
+            if earlier["job"] == later["job"] and earlier.get("restart", 0) < later.get("restart", 0):
+                continue  # the site has started the job again
             over = ends.get(earlier["job"])
             if over is None or over > later["claimed_at"] + CLOCK_SECONDS:
                 problems.append(
@@ -139,9 +142,10 @@ def check_accounting(run: Run, booked: dict[str, Booked]) -> list[str]:
         job = booked.get(run.ids.get(name, ""))
         if job is not None and abs(seconds - job.seconds * job.gpus) > CLOCK_SECONDS * job.gpus:
             problems.append(f"{name}: {seconds} GPU-seconds are booked, Slurm charged {job.seconds * job.gpus}")
+    charged = sum(job.seconds * job.gpus for job_id, job in ours.items() if job_id in known)
     limits = tomllib.loads((run.root / "study.toml").read_text())["limits"]
-    if "gpu_hours" in limits and sum(spent.values()) > limits["gpu_hours"] * 3600:
-        problems.append(f"{sum(spent.values()):.0f} GPU-seconds were spent of {limits['gpu_hours'] * 3600:.0f}")
+    if "gpu_hours" in limits and charged > limits["gpu_hours"] * 3600:
+        problems.append(f"{charged:.0f} GPU-seconds were spent of {limits['gpu_hours'] * 3600:.0f}")
     return problems
 
 
@@ -149,13 +153,16 @@ def ask_accounting(run: Run) -> dict[str, Booked]:
     """All jobs since the run began, by id."""
     since = datetime.fromtimestamp(run.events[0]["time"] - 60).isoformat(timespec="seconds")
     fields = "JobIDRaw,JobName,Start,End,ElapsedRaw,AllocTRES"
-    command = ["sacct", "-X", "-n", "-P", "-a", "-S", since, "-o", fields]
+    command = ["sacct", "-X", "-D", "-n", "-P", "-a", "-S", since, "-o", fields]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    booked = {}
+    booked: dict[str, Booked] = {}
     for line in text.splitlines():
         job_id, name, start, end, seconds, tres = line.split("|")
         gpus = next((int(part.split("=")[1]) for part in tres.split(",") if part.startswith("gres/gpu=")), 1)
-        booked[job_id] = Booked(name, _time(start), _time(end), int(seconds), gpus)
+        job = Booked(name, _time(start), _time(end), int(seconds), gpus)
+        if job_id in booked and booked[job_id].name == name:  # an earlier start of it
+            job = replace(job, start=booked[job_id].start, seconds=booked[job_id].seconds + job.seconds)
+        booked[job_id] = job
     return booked
 
 

@@ -21,6 +21,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def main() -> int:
         print(f"{time.monotonic() - began:6.0f} s  driver killed ({code})", flush=True)
         if kill == 0 and cluster is None:
             print(f"          worker of trial {kill_a_worker(run)} killed", flush=True)
-        if kill == 1 and cluster is not None:
+        if kill == min(1, arguments.kills - 1) and cluster is not None:
             print(f"          node {kill_a_node(run, cluster)} killed", flush=True)
         command = ["resume", arguments.name, "--runs", str(arguments.runs)]
     if cluster is not None:
@@ -104,7 +105,8 @@ def main() -> int:
     print(f"{time.monotonic() - began:6.0f} s  driver ended ({code}); its output is in {log}")
     kinds = Counter(json.loads(line)["event"] for line in (run / "events.jsonl").read_text().splitlines())
     print("events:", ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())))
-    problems = check(run)
+    wanted = tomllib.loads((run / "study.toml").read_text())["limits"]["trials"]
+    problems = check(run, wanted)
     print("\n".join(problems) or f"no trial of {len(list(run.glob('trials/*')))} lost, none run twice")
     return bool(problems or code)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import cached_property
 
 from sweep.events import EventLog, driven_seconds
@@ -9,7 +11,7 @@ from sweep.history import load_jobs, load_trials
 from sweep.launchers import Launcher
 from sweep.ledger import Ledger, balance
 from sweep.paths import RunPaths
-from sweep.records import Bundle, Job, TrialRecord
+from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Job, TrialRecord
 from sweep.search import Search
 from sweep.spec import StudySpec
 from sweep.timings import TimingsFile, timings_of
@@ -37,6 +39,7 @@ class Board:
         self.memory = memory
         self.earlier = memory.recall_once(paths.timings) if memory else []  # timings of other studies
         self.driven_before = driven_seconds(paths.events)
+        self.overran = _overran(self.jobs.values())  # by trial, the longest time that proved too little
         self.clock = events.clock
         self.began = self.clock.monotonic()
 
@@ -53,7 +56,15 @@ class Board:
 
     @property
     def ledger(self) -> Ledger:
-        return balance(self.jobs.values(), self.spec.limits.gpu_hours)
+        ledger = balance(self.jobs.values(), self.spec.limits.gpu_hours)
+        restarted = sum(map(self.launcher.earlier_seconds, self.bundles_in_flight().values()))
+        return replace(ledger, committed_seconds=ledger.committed_seconds + restarted)
+
+    def end_job(self, job: Job) -> None:
+        """A job is known to have ended."""
+        self.jobs[job.bundle.name] = job
+        for number, seconds in _overran([job]).items():
+            self.overran[number] = max(seconds, self.overran.get(number, 0.0))
 
     def bundles_in_flight(self) -> dict[str, Bundle]:
         """The bundles whose jobs are not known to have ended."""
@@ -71,3 +82,15 @@ class Board:
         """Seconds until the study's walltime is over; None without such a limit."""
         walltime = self.spec.limits.walltime
         return None if walltime is None else walltime - self.elapsed_seconds()
+
+
+def _overran(jobs: Iterable[Job]) -> dict[int, float]:
+    """The longest time of a lane that each trial has had and that was too little, of those that had too little."""
+    longest: dict[int, float] = {}
+    for job in jobs:
+        for attempt in job.bundle.attempts:
+            if job.end is not None and attempt.trial in job.end.overran:
+                alone = len(job.bundle.attempts) == 1
+                had = job.bundle.request_seconds - JOB_OVERHEAD_SECONDS if alone else attempt.needs_seconds
+                longest[attempt.trial] = max(had, longest.get(attempt.trial, 0.0))
+    return longest

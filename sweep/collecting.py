@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import replace
 
 from sweep import files
@@ -23,6 +24,7 @@ from sweep.records import (
     check_transition,
 )
 
+RECENT_SECONDS = 60.0  # wide, as the clock of a file server may be another
 BREAKER_FAILURES = 5  # in a row, before anything else is submitted
 
 
@@ -33,6 +35,7 @@ class Collector:
         self.board = board
         self.failures_in_a_row = self.false_starts_in_a_row = 0
         self.breaker: BreakerError | None = None
+        self.seen: dict[int, tuple[float, ...]] = {}  # when the files of a trial had changed, at the last look
         self.gone_since: dict[str, float] = {}  # jobs whose last results may not be visible here yet
 
     def collect(self) -> None:
@@ -49,18 +52,17 @@ class Collector:
         """Whether what a job that is gone has written must be visible here, on a shared file system too."""
         board, now = self.board, self.board.clock.monotonic()
         bundle = board.jobs[name].bundle
-        waits = any(
-            attempt.trial in board.trials
-            and not board.trials[attempt.trial].state.is_final
-            and claim_of(board.paths, attempt) is not None
-            for attempt in bundle.attempts
+        is_open = any(not board.trials[number].state.is_final for number in board.trials_of(bundle))
+        has_run = bool(board.launcher.charged_seconds(bundle)) or first_claim(board.paths, bundle) is not None
+        return (
+            not (is_open and has_run)
+            or now - self.gone_since.setdefault(name, now) >= board.launcher.visibility_seconds
         )
-        return not waits or now - self.gone_since.setdefault(name, now) >= board.launcher.visibility_seconds
 
     def look_at(self, number: int) -> None:
         """Read a trial's folder again, and settle the trial if it has a result now."""
         old = self.board.trials[number]
-        if old.state.is_final:
+        if old.state.is_final or not self.has_changed(number):
             return
         new = refresh(self.board.paths, old)
         check_transition(old.state, new.state)
@@ -74,6 +76,16 @@ class Collector:
             self.settle(new, new.outcome)
         elif len(new.epochs) > len(old.epochs) and self.board.search.should_prune(new):
             files.publish(self.board.paths.trial(number).stop, "")
+
+    def has_changed(self, number: int) -> bool:
+        """Whether a trial's files may tell anything new; two looks at them instead of reading them all.
+
+        Times of files may be coarse, so files that have just changed are always read.
+        """
+        trial = self.board.paths.trial(number)
+        times = tuple(path.stat().st_mtime if path.exists() else 0.0 for path in (trial.folder, trial.progress))
+        before, self.seen[number] = self.seen.get(number), times
+        return times != before or time.time() - max(times) < RECENT_SECONDS
 
     def settle(self, record: TrialRecord, outcome: Outcome) -> None:
         """Tell Optuna, last of all, and mind the breaker."""
@@ -106,6 +118,7 @@ class Collector:
         """
         board = self.board
         bundle = board.jobs[name].bundle
+        cancelled = cancelled or board.paths.job(name).cancelled.exists()
         if state == JobState.EXITED and self.was_told_to_leave(bundle):
             state = JobState.PREEMPTED  # a job that leaves in time is to Slurm one like any other
         claimed = {attempt.trial for attempt in bundle.attempts if claim_of(board.paths, attempt)}
@@ -119,7 +132,7 @@ class Collector:
             if attempt.trial in board.trials:
                 self.revoke(attempt.trial, attempt.number)
         files.publish(board.paths.job(name).ended, files.to_json(as_json(end)))
-        board.jobs[name] = Job(bundle, end)
+        board.end_job(Job(bundle, end))
         board.events.write("job_ended", job=name, state=state.value, gpu_seconds=end.gpu_seconds)
         for number in board.trials_of(bundle):
             record = replace(board.trials[number], in_flight=False)
@@ -156,10 +169,15 @@ class Collector:
         record, trial = self.board.trials[number], self.board.paths.trial(number)
         if has_overrun(trial, record.attempts):
             return True
-        left = record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
-        more_can_be_had = bundle.request_seconds < self.board.launcher.granted_seconds(left)
-        shares_the_job = len(bundle.attempts) > bundle.lanes
-        return state == JobState.TIMEOUT and (more_can_be_had or shares_the_job)
+        if state != JobState.TIMEOUT:
+            return False
+        if len(bundle.attempts) == 1:
+            left = record.spec.limit_seconds - used_seconds(trial) + JOB_OVERHEAD_SECONDS
+            return bundle.request_seconds < self.board.launcher.granted_seconds(left)
+        began = [claim["claimed_at"] for a in bundle.attempts if (claim := claim_of(self.board.paths, a))]
+        own = next(claim_of(self.board.paths, a) for a in bundle.attempts if a.trial == number)
+        job_end = min(began) + bundle.request_seconds - JOB_OVERHEAD_SECONDS
+        return own is not None and job_end - own["claimed_at"] < record.spec.limit_seconds
 
     def charged_seconds(self, bundle: Bundle) -> float:
         """What the job cost: as the accounting says, else from its claim to its last sign of life."""

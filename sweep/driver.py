@@ -8,7 +8,7 @@ from collections.abc import Callable
 from sweep import files
 from sweep.board import Board
 from sweep.collecting import Collector
-from sweep.errors import RunFolderError
+from sweep.errors import RunFolderError, SubmissionError
 from sweep.records import Ending, JobState
 from sweep.refilling import Refiller
 
@@ -92,10 +92,18 @@ class Driver:
     def wind_down(self) -> Ending:
         """Cancel what runs and keep what is done: the next resume goes on from the checkpoints."""
         bundles = self.board.bundles_in_flight()
-        self.board.launcher.cancel(bundles)
-        for name, bundle in bundles.items():
+        for name in bundles:  # so that nobody takes them for cancelled by somebody else, should this be cut short
+            files.publish(self.board.paths.job(name).cancelled, "")
+        gone = self.board.launcher.cancel(bundles)
+        for name in sorted(gone):
+            bundle = bundles[name]
             for number in self.board.trials_of(bundle):
                 self.collector.look_at(number)
             self.collector.close_job(name, JobState.EXITED, cancelled=True)
+        if left := sorted(set(bundles) - gone):
+            raise SubmissionError(
+                f"{len(left)} job(s) are not known to have ended: {', '.join(left)}\n"
+                "Run `sweep stop` again when Slurm answers, or cancel them with scancel; what is done is kept"
+            )
         self.board.paths.stop.unlink()
         return Ending.STOPPED

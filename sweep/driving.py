@@ -55,7 +55,7 @@ def drive(
     *,
     new_code: bool = False,
 ) -> tuple[Driver, Ending]:
-    """Drive a run to its end under the driver's lock; `event` (launched, resumed) opens the session's log.
+    """Drive a run to its end under the driver's lock; `event` opens the session's log.
 
     Jobs import what was launched; with `new_code`, those from here on what there is now.
 
@@ -63,8 +63,9 @@ def drive(
         DriverLockedError: another driver works on it, or has taken over from this one.
         BreakerError: the same failure hits trial after trial.
     """
-    paths.stop.unlink(missing_ok=True)
     with DriverLock(paths.driver_lock) as lock:
+        if event != "succeeded":  # somebody has decided meanwhile that the study is to go on
+            paths.stop.unlink(missing_ok=True)
         take_over(paths)
         change_limits(paths, changes)
         run = open_run(paths)
@@ -82,7 +83,7 @@ def drive(
             on_step(board)
 
         try:
-            return driver, driver.run(run.profile.poll_seconds, fenced)
+            return driver, driver.run(run.profile.step_seconds, fenced)
         except KeyboardInterrupt:
             events.write("detached", in_flight=sorted(driver.board.bundles_in_flight()))
             raise

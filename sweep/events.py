@@ -8,7 +8,7 @@ from typing import Any
 from sweep.clock import MACHINE, Clock
 from sweep.files import append_line, read_lines
 
-SESSION_STARTS = ("launched", "resumed", "stopping")
+SESSION_STARTS = ("launched", "resumed", "succeeded", "stopping")
 SESSION_ENDS = ("ended", "detached", "breaker")
 
 

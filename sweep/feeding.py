@@ -43,7 +43,7 @@ class Feeder:
         decided = {number for number in self.board.trials_of(bundle) if trials[number].state.is_final}
         while is_hungry(bundle, began, decided):
             seconds = seconds_for_next(bundle, began, decided, self.board.clock.time())
-            record = self.trial_for(seconds, bundle.lanes)
+            record = self.trial_for(seconds, bundle)
             if record is None:
                 self.write(replace(bundle, is_closed=True))
                 return
@@ -54,7 +54,7 @@ class Feeder:
             trials[record.number] = replace(record, attempts=attempt.number, in_flight=True)
             self.board.events.write("handed", job=bundle.name, trial=attempt.trial, attempt=attempt.number)
 
-    def trial_for(self, seconds: float, lanes: int) -> TrialRecord | None:
+    def trial_for(self, seconds: float, bundle: Bundle) -> TrialRecord | None:
         """The longest waiting trial that a lane can do in this time, else a new one.
 
         New trials are proposed as for any job, lest the search favour short ones; those that do not fit wait for
@@ -66,13 +66,18 @@ class Feeder:
         while True:
             waiting = self.proposer.waiting()
             for record in waiting:
-                if self.proposer.needed_seconds(record) <= seconds:
+                if self.proposer.needed_seconds(record) <= seconds and self.fits_memory(record, bundle):
                     return record
-            if len(waiting) >= lanes or seconds <= 0:
+            if len(waiting) >= bundle.lanes or seconds <= 0:
                 return None
             in_this_job = seconds + JOB_OVERHEAD_SECONDS
             if isinstance(self.proposer.propose(Room(max(left.seconds, in_this_job), left.cut_by)), Ending):
                 return None
+
+    def fits_memory(self, record: TrialRecord, bundle: Bundle) -> bool:
+        """Whether the job's lanes have the memory that the trial is to get."""
+        wanted = self.proposer.mem_gb(record)
+        return wanted is None or bundle.mem_gb is None or wanted <= bundle.mem_gb
 
     def write(self, bundle: Bundle) -> None:
         """The job's lanes read its bundle again before each trial."""

@@ -75,6 +75,11 @@ class JobPaths:
         return self.folder / "slurm.json"
 
     @property
+    def cancelled(self) -> Path:
+        """Written by the driver before it cancels the job itself."""
+        return self.folder / "cancelled"
+
+    @property
     def setup_failed(self) -> Path:
         """The setup line that failed, if one has (Slurm)."""
         return self.folder / "setup_failed"

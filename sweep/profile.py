@@ -54,7 +54,12 @@ class Profile(BaseModel):
     )
     data_dir: str = Field("", description="where cifar10 and mnist lie here; empty: what the study says")
     env: dict[str, str] = Field(default_factory=dict, description="environment variables of every job")
-    poll_seconds: float = Field(0.1, gt=0, le=3600, description="how often the driver looks at its jobs' files")
+    poll_seconds: float | None = Field(
+        None,
+        gt=0,
+        le=3600,
+        description="how often the driver looks at its jobs' files; unset: 0.1 s, with Slurm 2 s",
+    )
     retries: dict[str, Annotated[int, Field(ge=0)]] = Field(
         default_factory=dict, description="how often a trial is tried again that died with its job, by cause"
     )
@@ -77,6 +82,11 @@ class Profile(BaseModel):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    @property
+    def step_seconds(self) -> float:
+        """How often the driver looks at its jobs."""
+        return self.poll_seconds or (2.0 if self.launcher == "slurm" else 0.1)
 
     @property
     def options(self) -> SlurmOptions:

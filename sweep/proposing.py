@@ -6,11 +6,13 @@ from dataclasses import replace
 
 from sweep import files
 from sweep.board import Board
+from sweep.failures import MORE_MEMORY
 from sweep.history import used_seconds
 from sweep.ledger import LEAST_SHARE, Room
 from sweep.records import (
     JOB_OVERHEAD_SECONDS,
     Ending,
+    JobState,
     TrialRecord,
     TrialSpec,
     TrialState,
@@ -28,6 +30,7 @@ class Proposer:
     def __init__(self, board: Board) -> None:
         self.board = board
         self.exhausted_at: int | None = None  # jobs in flight when the search found nothing new
+        self.needs: dict[tuple[int, int], float] = {}  # by trial and attempts, for one round of the driver
         code = read_code(board.paths)
         self.code = code.hash if code else ""  # that new jobs import
 
@@ -41,14 +44,14 @@ class Proposer:
         return sorted(waiting, key=self.needed_seconds, reverse=True)
 
     def look_ahead(self, left: Room) -> None:
-        """Propose the last trials together, so many as run at once: the longest of them can then begin first.
+        """Propose the last trials together, as many as run now: the longest of them can then begin first.
 
         Else a long one that begins last would leave all GPUs but one idle at the end. Of what is told in the
         meantime, these proposals know nothing; before, the search has the last word on each.
         """
         board, launcher = self.board, self.board.launcher
         to_come = board.spec.limits.trials - len(board.trials)
-        at_once = launcher.slots * launcher.packing.lanes
+        at_once = sum(record.state == TrialState.RUNNING for record in board.trials.values())
         longest = launcher.granted_seconds(board.spec.limits.trial + JOB_OVERHEAD_SECONDS)
         if board.models and to_come <= at_once and to_come * longest <= left.seconds:
             while not isinstance(self.propose(left), Ending):
@@ -112,15 +115,13 @@ class Proposer:
 
     def needed_seconds(self, record: TrialRecord) -> float:
         """Seconds of a lane that the trial's next attempt asks for."""
-        board = self.board
-        used = used_seconds(board.paths.trial(record.number))
-        overran = (
-            attempt.needs_seconds
-            if len(job.bundle.attempts) > 1
-            else job.bundle.request_seconds - JOB_OVERHEAD_SECONDS
-            for job in (board.jobs.values() if record.attempts else ())
-            if job.end is not None and record.number in job.end.overran
-            for attempt in job.bundle.attempts
-            if attempt.trial == record.number
-        )
-        return needed_seconds(record, board.models, used, max(overran, default=None))
+        board, key = self.board, (record.number, record.attempts)
+        if key not in self.needs:
+            used = used_seconds(board.paths.trial(record.number)) if record.attempts else 0.0
+            self.needs[key] = needed_seconds(record, board.models, used, board.overran.get(record.number))
+        return self.needs[key]
+
+    def mem_gb(self, record: TrialRecord) -> float | None:
+        """Memory of its lane: more than the profile's once a job was killed for it."""
+        mem_gb = self.board.launcher.packing.mem_gb
+        return None if mem_gb is None else mem_gb * MORE_MEMORY ** record.failures.count(JobState.OUT_OF_MEMORY)

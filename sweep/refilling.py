@@ -7,12 +7,11 @@ from dataclasses import replace
 
 from sweep import files
 from sweep.board import Board
-from sweep.failures import MORE_MEMORY
 from sweep.feeding import Feeder
 from sweep.ledger import room
 from sweep.packing import lane_seconds
 from sweep.proposing import Proposer
-from sweep.records import JOB_OVERHEAD_SECONDS, Attempt, Bundle, Ending, Job, JobState, TrialRecord, as_json
+from sweep.records import JOB_OVERHEAD_SECONDS, Attempt, Bundle, Ending, Job, TrialRecord, as_json
 
 
 class Refiller:
@@ -26,6 +25,8 @@ class Refiller:
 
     def refill(self) -> None:
         """Feed the jobs that take further trials, then launch new ones while there are places."""
+        self.no_more = None
+        self.proposer.needs.clear()
         self.feeder.feed()
         launcher = self.board.launcher
         while self.busy_jobs() < self.places() and launcher.may_submit:
@@ -47,7 +48,8 @@ class Refiller:
         """How many jobs to have in flight: none waits for a slot if the walltime may be over before its turn."""
         turn_seconds = self.board.spec.limits.trial + JOB_OVERHEAD_SECONDS
         left, launcher = self.board.walltime_left(), self.board.launcher
-        return launcher.capacity if left is None or left > 2 * turn_seconds else launcher.slots
+        is_late = left is not None and left <= 2 * turn_seconds
+        return min(launcher.slots, launcher.capacity) if is_late else launcher.capacity
 
     def trials_for_a_job(self) -> list[TrialRecord] | Ending:
         """One trial for each lane, those that wait for another attempt first; or why there is none.
@@ -89,7 +91,7 @@ class Refiller:
         attempts = tuple(
             Attempt(record.number, record.attempts + 1, self.proposer.needed_seconds(record)) for record in trials
         )
-        memory_failures = max(record.failures.count(JobState.OUT_OF_MEMORY) for record in trials)
+        memories = [mem_gb for record in trials if (mem_gb := self.proposer.mem_gb(record)) is not None]
         first = min(attempts, key=lambda attempt: attempt.trial)
         bundle = Bundle(
             name=f"{board.spec.name}-{first.trial:05d}-{first.number}",
@@ -99,7 +101,7 @@ class Refiller:
             host=socket.gethostname(),
             lanes=len(trials),
             gpus=packing.gpus(len(trials)),
-            mem_gb=None if packing.mem_gb is None else packing.mem_gb * MORE_MEMORY**memory_failures,
+            mem_gb=max(memories, default=None),
             is_closed=not packing.is_fed,
             code=self.proposer.code,
         )

@@ -42,8 +42,8 @@ def put_back(
     reopen_trials(spec, paths.journal, [record.number for record in chosen])
     events = EventLog(paths.events)
     for record in chosen:
-        _reopen(paths.trial(record.number), record, anew)
         events.write("put_back", trial=record.number, state=record.state.value, anew=anew)
+        _reopen(paths.trial(record.number), record, anew)
     return [record.number for record in chosen]
 
 

@@ -57,7 +57,12 @@ class TrialContext:
     """The `RunContext` of a trial: reports go to progress.jsonl, stops come from signals and files."""
 
     def __init__(
-        self, files: TrialPaths, spec: TrialSpec, interrupt: InterruptFlag, job_end: float = math.inf
+        self,
+        files: TrialPaths,
+        spec: TrialSpec,
+        interrupt: InterruptFlag,
+        job_end: float = math.inf,
+        ended: Path | None = None,
     ) -> None:
         self.folder: Path | None = files.folder
         self.wants_calibration = spec.wants_calibration
@@ -67,7 +72,7 @@ class TrialContext:
         self.is_cut = job_end + LEAVING_SECONDS < limit
         self._job_end = job_end if self.is_cut else math.inf
         self.deadline = min(limit, self._job_end + LEAVING_SECONDS)
-        self._files, self._spec, self._interrupt = files, spec, interrupt
+        self._files, self._spec, self._interrupt, self._ended = files, spec, interrupt, ended
         self._epochs = list(read_progress(files.progress))
         self._next_check = 0.0
 
@@ -109,6 +114,8 @@ class TrialContext:
         if time.monotonic() < self._next_check:
             return None
         self._next_check = time.monotonic() + STOP_CHECK_SECONDS
+        if self._ended is not None and self._ended.exists():
+            return StopReason.INTERRUPTED
         return StopReason.PRUNED if self._files.stop.exists() else None
 
 
@@ -118,15 +125,18 @@ def run_trial(
     interrupt: InterruptFlag,
     job_end: float = math.inf,
     claimant: Claimant = Claimant(),  # frozen
+    *,
+    ended: Path | None = None,
 ) -> TrialState | None:
     """Claim and run one trial; None if it is decided or claimed by somebody else.
 
-    The state is that of the result, or RUNNING if the trial had to leave before its end.
+    The state is that of the result, or RUNNING if the trial had to leave before its end. Where the file `ended`
+    appears, the driver has given the job up: whatever still runs of it must leave.
     """
     if files.result.exists() or not claim(files, attempt, claimant):
         return None
     spec = TrialSpec(**must_read_json(files.spec))
-    context = TrialContext(files, spec, interrupt, job_end)
+    context = TrialContext(files, spec, interrupt, job_end, ended)
     try:
         config = build_config(config_class(spec.trainer), spec.recipe)
         result = load_function(spec.trainer)(config, context)
@@ -177,7 +187,7 @@ def claim(files: TrialPaths, attempt: int, claimant: Claimant) -> bool:
         "claimed_at": time.time(),
         "monotonic": time.monotonic(),  # stands still while the machine sleeps, as deadlines do
     }
-    if publish(files.claim(attempt), to_json(owner)):
+    if not files.claim(attempt).exists() and publish(files.claim(attempt), to_json(owner)):
         return True
     earlier = must_read_json(files.claim(attempt))
     is_ours = earlier.get("job") == claimant.job and earlier.get("restart", 0) < claimant.restart

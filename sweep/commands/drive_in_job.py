@@ -25,7 +25,7 @@ def drive_in_job(run: Annotated[str, typer.Argument(help="The run, by path.")]) 
         patience = time.monotonic() + FORMER_DRIVER_SECONDS
         while True:
             try:
-                drive_and_report(paths, "resumed")
+                drive_and_report(paths, "succeeded")
                 return
             except DriverLockedError:
                 if time.monotonic() > patience:

@@ -67,6 +67,6 @@ def _panel(run: Run) -> RenderableType:
     over = summary.done >= summary.trials_wanted
     nobody = "none" if over else f"none; `sweep resume {run.spec.name}` goes on"
     jobs = (read_json(run.paths.driver_jobs) or {}).get("ids", [])
-    in_jobs = f" (Slurm jobs {', '.join(jobs)})" if jobs else ""
-    who = f"{owner.host}, process {owner.pid}" if owner else "waits in the queue" if jobs else nobody
+    in_jobs = f" (Slurm jobs {', '.join(jobs)} drive, or wait to)" if jobs else ""
+    who = f"{owner.host}, process {owner.pid}" if owner else "none yet" if jobs else nobody
     return render(summary, running, who + in_jobs, notices(run.paths.events))

@@ -57,8 +57,11 @@ class Launcher(Protocol):
     def charged_seconds(self, bundle: Bundle) -> float | None:
         """GPU-seconds that a job which is gone has cost, by the accounting; None where there is none."""
 
-    def cancel(self, bundles: Mapping[str, Bundle]) -> None:
-        """Ask the jobs to leave; they keep their checkpoints."""
+    def cancel(self, bundles: Mapping[str, Bundle]) -> set[str]:
+        """Ask the jobs to leave, which keep their checkpoints, and wait; those that are known to be gone."""
+
+    def earlier_seconds(self, bundle: Bundle) -> float:
+        """GPU-seconds of a job that goes on, which earlier starts of it have cost where the site requeued it."""
 
 
 def job_script(profile: Profile, paths: RunPaths, study: str, request_seconds: float) -> str:

@@ -1,7 +1,7 @@
 """The driver's own job: a driver away from the login node, which outlives its time limit and its node.
 
-Each driver job submits the next one when it starts, to begin when it ends for whatever reason; a driver that comes
-to its study's end cancels that successor. So there is no moment at which a kill would leave the study alone.
+Each driver job submits the next one before it drives, to begin when it ends for whatever reason; a driver that
+comes to its study's end cancels that successor.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from sweep.paths import RunPaths
 from sweep.profile import Profile
 
 TERM_SECONDS = 60  # before its time limit, the driver is told to leave
+SUCCESSOR_TRIES, SUCCESSOR_SECONDS = 3, 20.0  # to have one in the queue, and between them
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
     text = _make_sbatch_string(
         command=f"exec {python(profile)} -u -m sweep drive-in-job {shlex.quote(str(paths.root))}",
         folder=paths.root,
-        job_name=f"{paths.root.name}-driver-{paths.run_id.read_text()[:6]}",
+        job_name=_job_name(paths),
         time=math.ceil(options.driver_time / 60),
         cpus_per_task=1,
         setup=_setup(profile, paths),
@@ -103,6 +105,10 @@ def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
     return text
 
 
+def _job_name(paths: RunPaths) -> str:
+    return f"{paths.root.name}-driver-{paths.run_id.read_text()[:6]}"
+
+
 def _setup(profile: Profile, paths: RunPaths) -> list[str]:
     """As in a worker's job, but folders that setup lines make on a node are none of the other jobs' business."""
     exports = environment(profile, paths)
@@ -118,15 +124,33 @@ def succession(profile: Profile, paths: RunPaths) -> Iterator[None]:
     A driver that is told to leave, or killed, leaves the study to its successor.
     """
     own = os.environ["SLURM_JOB_ID"]
-    successor = submit(profile, paths, after=own)
-    DriverJobs((own, successor)).save(paths)
+    successor = _submit_successor(profile, paths, own)
+    DriverJobs((own, *successor)).save(paths)
     try:
         yield
     except BaseException as error:
         if getattr(error, "exit_code", None) != EXIT_DETACHED:
-            cancel_jobs(paths, (successor,))
+            cancel_jobs(paths, successor)
         raise
-    cancel_jobs(paths, (successor,))
+    cancel_jobs(paths, successor)
+
+
+def _submit_successor(profile: Profile, paths: RunPaths, own: str) -> tuple[str, ...]:
+    """The successor's id. Without one, the driver drives all the same: it may well come to the end."""
+    for _ in range(SUCCESSOR_TRIES):
+        try:
+            return (submit(profile, paths, after=own),)
+        except SubmissionError as error:
+            print(f"{error}", flush=True)
+        time.sleep(SUCCESSOR_SECONDS)
+        try:  # an answer may have been lost, and the job not
+            waiting = slurm.ask_controller(names=[_job_name(paths)])
+        except slurm.SlurmError:
+            continue
+        if found := [job.id for job in waiting if job.id != own and job.state.is_live]:
+            return (found[0],)
+    print("no successor is in the queue: should this job be ended, go on with `sweep resume --detach`", flush=True)
+    return ()
 
 
 def take_over(paths: RunPaths) -> None:
@@ -139,7 +163,8 @@ def take_over(paths: RunPaths) -> None:
 def cancel_jobs(paths: RunPaths, ids: tuple[str, ...]) -> None:
     """Cancel driver jobs, as far as Slurm listens, and forget them all."""
     try:
-        slurm.cancel(ids)
+        if ids:
+            slurm.cancel(ids)
     except slurm.SlurmError as error:
         print(f"driver jobs {', '.join(ids)} may still wait; cancel them with scancel: {error}", flush=True)
     DriverJobs(()).save(paths)

@@ -77,7 +77,11 @@ class LocalLauncher:
         """None: this machine keeps no accounts, the worker's files tell."""
         return None
 
-    def cancel(self, bundles: Mapping[str, Bundle]) -> None:
+    def earlier_seconds(self, bundle: Bundle) -> float:
+        """Nobody requeues these jobs."""
+        return 0.0
+
+    def cancel(self, bundles: Mapping[str, Bundle]) -> set[str]:
         """SIGTERM now, SIGKILL to those that have not left after KILL_SECONDS."""
         files = [self.paths.job(name) for name in bundles]
         for job in files:
@@ -87,6 +91,7 @@ class LocalLauncher:
             time.sleep(0.05)
         for job in files:
             _signal(job, signal.SIGKILL)
+        return set(bundles)
 
     def _state(self, files: JobPaths, bundle: Bundle) -> JobState:
         if not is_locked(files.lock):

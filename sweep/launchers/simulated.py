@@ -102,10 +102,15 @@ class SimulatedLauncher:
         """What the job took."""
         return self.jobs[bundle.name].charged if bundle.name in self.jobs else 0.0
 
-    def cancel(self, bundles: Mapping[str, Bundle]) -> None:
+    def cancel(self, bundles: Mapping[str, Bundle]) -> set[str]:
         """End the jobs now, without a result."""
         for name in bundles:
             self._end(self.jobs[name], self.clock.time(), JobState.EXITED)
+        return set(bundles)
+
+    def earlier_seconds(self, bundle: Bundle) -> float:
+        """Nobody requeues these jobs."""
+        return 0.0
 
     def next_event(self) -> float:
         """When something happens that a driver would see."""

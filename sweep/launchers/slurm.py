@@ -14,7 +14,7 @@ from sweep.errors import SubmissionError
 from sweep.lane import run_bundle
 from sweep.launchers import slurm_commands as slurm
 from sweep.launchers.environment import environment
-from sweep.launchers.slurm_script import job_name, script
+from sweep.launchers.slurm_script import script
 from sweep.launchers.slurm_watch import Watch
 from sweep.paths import RunPaths
 from sweep.profile import Profile
@@ -79,6 +79,7 @@ class SlurmLauncher:
         """An unsure answer is left open: the job is looked up by its name before anything else is done."""
         folder = self.paths.job(bundle.name)
         self.submitted.append(time.monotonic())
+        self.watch.submitted_at[bundle.name] = time.time()
         try:
             job_id = slurm.submit(folder.script)
         except slurm.QueueFullError as error:
@@ -112,22 +113,23 @@ class SlurmLauncher:
         seconds = self.watch.seconds(bundle.name)
         return None if seconds is None else seconds * bundle.gpus
 
-    def cancel(self, bundles: Mapping[str, Bundle]) -> None:
+    def earlier_seconds(self, bundle: Bundle) -> float:
+        """What starts before the present one have cost."""
+        return self.watch.earlier_seconds(bundle.name) * bundle.gpus
+
+    def cancel(self, bundles: Mapping[str, Bundle]) -> set[str]:
         """scancel, and wait until they are gone: their checkpoints are then complete."""
         for name in set(self.put_off) & set(bundles):
             del self.put_off[name]
-        ids = [job_id for name in bundles if (job_id := self.watch.id_of(name)) is not None]
-        nameless = [
-            job_name(bundle, self.run_id) for name, bundle in bundles.items() if not self.watch.id_of(name)
-        ]
         patience = time.monotonic() + LEAVING_SECONDS
         try:
-            if nameless:
-                ids += [job.id for job in slurm.ask_controller(names=nameless)]
-            if not ids:
-                return
-            slurm.cancel(ids)
-            while time.monotonic() < patience and any(job.state.is_live for job in slurm.ask_controller(ids)):
+            live = self.watch.find_live(bundles)
+            if live:
+                slurm.cancel(live)
+            while live and time.monotonic() < patience:
                 time.sleep(1.0)
+                live = self.watch.find_live(bundles)
         except slurm.SlurmError as error:
-            self.notice(f"jobs may go on, cancel them by hand (scancel {' '.join(ids)}): {error}")
+            self.notice(f"Slurm does not answer, jobs may go on: {error}")
+            return set()
+        return {name for name in bundles if self.watch.id_of(name) not in live}

@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from submitit.core.utils import FailedSubmissionError
@@ -52,7 +52,7 @@ MAY_RETURN = {JobState.NODE_FAILURE, JobState.PREEMPTED}
 # Answers of sbatch after which the job may have been submitted all the same.
 UNSURE = re.compile(r"timed out|unable to contact|zero bytes|connection|communication|try again|temporarily", re.I)
 # The queue's limits, which other jobs of this user fill for now.
-FULL = re.compile(r"(submit|job|association).*limit|limit.*(submit|job)|MaxSubmit|too many", re.I)
+FULL = re.compile(r"MaxSubmitJob|SubmitJobs?Limit|MaxJobCount|too many jobs|maximum number of jobs", re.I)
 
 
 class SlurmError(Exception):
@@ -74,7 +74,8 @@ class SlurmJob:
     id: str
     name: str
     state: JobState
-    seconds: float  # since its start; of the last start, where it was requeued
+    seconds: float  # since its start, those of earlier starts included
+    earlier_seconds: float = 0.0  # of starts before the last, where the site has requeued it
 
 
 def run(command: Sequence[str], seconds: float = COMMAND_SECONDS, stderr: int = subprocess.PIPE) -> str:
@@ -132,8 +133,8 @@ def dry_run(script: Path) -> str:
 def ask_accounting(ids: Iterable[str]) -> list[SlurmJob]:
     """The jobs of these ids, from the accounting."""
     fields = "JobIDRaw,JobName,State,ElapsedRaw"
-    text = run(["sacct", "-X", "-n", "-P", "-o", fields, "-j", ",".join(ids)])
-    return [_job(*line.split("|")[:4]) for line in text.splitlines() if line.count("|") >= 3]
+    text = run(["sacct", "-X", "-D", "-n", "-P", "-o", fields, "-j", ",".join(ids)])
+    return _last_starts(_job(*line.split("|")[:4]) for line in text.splitlines() if line.count("|") >= 3)
 
 
 def ask_controller(ids: Iterable[str] = (), names: Iterable[str] = ()) -> list[SlurmJob]:
@@ -160,6 +161,15 @@ def find_in_accounting(names: Iterable[str], since: str) -> list[SlurmJob]:
 def cancel(ids: Iterable[str]) -> None:
     """Ask jobs to leave; those that are gone already do not matter."""
     run(["scancel", "--quiet", *ids])
+
+
+def _last_starts(jobs: Iterable[SlurmJob]) -> list[SlurmJob]:
+    """Of the starts of each job, which come in order, the last, with the seconds of all."""
+    last: dict[tuple[str, str], SlurmJob] = {}
+    for job in jobs:
+        before = last[job.id, job.name].seconds if (job.id, job.name) in last else 0.0
+        last[job.id, job.name] = replace(job, seconds=before + job.seconds, earlier_seconds=before)
+    return list(last.values())
 
 
 def _job(job: str, name: str, state: str, seconds: str) -> SlurmJob:

@@ -10,6 +10,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from sweep import files
@@ -30,6 +31,7 @@ class Watch:
     def __init__(self, options: SlurmOptions, paths: RunPaths, run_id: str, notice: Callable[[str], None]) -> None:
         self.options, self.paths, self.run_id, self.notice = options, paths, run_id, notice
         self.ids: dict[str, str] = {}
+        self.submitted_at: dict[str, float] = {}  # time.time(), of the last sbatch
         self.known: dict[str, slurm.SlurmJob] = {}
         self.doubtful: dict[str, slurm.SlurmJob | None] = {}  # what the accounting told, and is not the last word
         self.gone: set[str] = set()
@@ -54,6 +56,24 @@ class Watch:
     def seconds(self, name: str) -> float | None:
         """How long the job ran; None if Slurm does not tell."""
         return self.known[name].seconds if name in self.known else None
+
+    def earlier_seconds(self, name: str) -> float:
+        """How long it ran before the site requeued it."""
+        return self.known[name].earlier_seconds if name in self.known else 0.0
+
+    def find_live(self, bundles: Mapping[str, Bundle]) -> list[str]:
+        """The ids of those jobs that the controller knows to live, by their names.
+
+        Raises:
+            SlurmError: it does not answer.
+        """
+        names = {job_name(bundle, self.run_id): name for name, bundle in bundles.items()}
+        found = [job for job in slurm.ask_controller(names=names) if job.name in names]
+        for job in found:
+            self.ids[names[job.name]] = job.id
+            earlier = self.earlier_seconds(names[job.name])
+            self.known[names[job.name]] = replace(job, seconds=job.seconds + earlier, earlier_seconds=earlier)
+        return [job.id for job in found if job.state.is_live]
 
     def states(self, bundles: Mapping[str, Bundle]) -> dict[str, JobState]:
         """The states of these jobs, as Slurm told last."""
@@ -84,7 +104,7 @@ class Watch:
 
     def _ask(self, bundles: Mapping[str, Bundle]) -> None:
         """One question: who the nameless are, what has become of the doubtful, or how all are."""
-        names = {self.ids[name]: name for name in bundles if self.id_of(name)}
+        names = self._names_by_id(bundles)
         nameless = {name: bundles[name] for name in bundles if name not in self.ids and name not in self.gone}
         if nameless and (not names or time.monotonic() >= self.next_look_up):
             self.next_look_up = time.monotonic() + 2 * self.options.query_seconds
@@ -94,13 +114,25 @@ class Watch:
         elif names:
             self._ask_accounting(names, bundles)
 
+    def _names_by_id(self, bundles: Mapping[str, Bundle]) -> dict[str, str]:
+        """Of two jobs with one id, a controller that crashed has lost the older: it is looked up by its name."""
+        names: dict[str, str] = {}
+        for name in sorted(bundles, key=lambda name: bundles[name].submitted_at):
+            job_id = self.id_of(name)
+            if job_id is None:
+                continue
+            if job_id in names:
+                del self.ids[names[job_id]]
+                self.paths.job(names[job_id]).slurm.unlink()
+            names[job_id] = name
+        return names
+
     def _ask_accounting(self, names: Mapping[str, str], bundles: Mapping[str, Bundle]) -> None:
         try:
             told = self._ours(names, slurm.ask_accounting(names), bundles)
         except slurm.SlurmError as error:
-            self.trusts_accounting_at = time.monotonic() + RETRUST_SECONDS
             self.next_query = 0.0
-            self.notice(f"sacct does not answer, squeue is asked instead: {error}")
+            self._distrust_accounting(error)
             return
         for name in names.values():
             job = told.get(name)
@@ -116,7 +148,7 @@ class Watch:
             job = told.get(name) or doubtful.get(name)
             if job is not None:
                 self.known[name] = job
-            elif _is_missing(bundles[name]):
+            elif self._is_missing(bundles[name]):
                 self.gone.add(name)
 
     def _ours(
@@ -133,16 +165,31 @@ class Watch:
         """Find jobs by their names, whose ids never arrived: the driver died, or sbatch gave no answer."""
         names = {job_name(bundle, self.run_id): name for name, bundle in nameless.items()}
         found = {names[job.name]: job for job in slurm.ask_controller(names=names) if job.name in names}
-        missing = {name: bundle for name, bundle in nameless.items() if name not in found and _is_missing(bundle)}
+        missing = {
+            name: bundle for name, bundle in nameless.items() if name not in found and self._is_missing(bundle)
+        }
         if missing and time.monotonic() >= self.trusts_accounting_at:
-            since = datetime.fromtimestamp(min(bundle.submitted_at for bundle in missing.values()) - 86_400)
-            jobs = slurm.find_in_accounting(names, since.isoformat(timespec="seconds"))
-            found |= {names[job.name]: job for job in jobs if job.name in names}
+            found |= self._find_in_accounting(names, missing)
         for name, job in found.items():
             self.ids[name], self.known[name] = job.id, job
             files.replace(self.paths.job(name).slurm, files.to_json({"job_id": job.id}))
         self.gone |= missing.keys() - found.keys()
 
+    def _find_in_accounting(
+        self, names: Mapping[str, str], missing: Mapping[str, Bundle]
+    ) -> dict[str, slurm.SlurmJob]:
+        since = datetime.fromtimestamp(min(bundle.submitted_at for bundle in missing.values()) - 86_400)
+        try:
+            jobs = slurm.find_in_accounting(names, since.isoformat(timespec="seconds"))
+        except slurm.SlurmError as error:
+            self._distrust_accounting(error)
+            return {}
+        return {names[job.name]: job for job in jobs if job.name in names}
 
-def _is_missing(bundle: Bundle) -> bool:
-    return time.time() - bundle.submitted_at > MISSING_SECONDS
+    def _distrust_accounting(self, error: slurm.SlurmError) -> None:
+        self.trusts_accounting_at = time.monotonic() + RETRUST_SECONDS
+        self.notice(f"sacct does not answer, squeue is asked instead: {error}")
+
+    def _is_missing(self, bundle: Bundle) -> bool:
+        submitted_at = max(bundle.submitted_at, self.submitted_at.get(bundle.name, 0.0))
+        return time.time() - submitted_at > MISSING_SECONDS

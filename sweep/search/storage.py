@@ -55,6 +55,8 @@ def reopen_trials(spec: StudySpec, journal: Path, numbers: Collection[int]) -> N
     name. Should that be cut short, the trial folders still know everything.
     """
     storage = open_storage(spec.storage, journal)
+    if spec.name not in optuna.get_all_study_names(storage):  # lost: the next driver writes it from the folders
+        return
     old = optuna.load_study(study_name=spec.name, storage=storage)
     trials = [_reopened(trial) if trial.number in numbers else trial for trial in old.get_trials(deepcopy=False)]
     scratch = journal.with_name(f"{journal.name}.new")

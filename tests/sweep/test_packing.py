@@ -48,19 +48,19 @@ def test_a_trial_that_takes_longer_than_it_asked_for_is_expected_to_end_at_any_t
 
 
 @pytest.mark.parametrize(
-    ("began", "decided", "hungry"),
+    ("trials", "began", "decided", "hungry"),
     [
-        ({0, 1}, set(), True),  # both lanes run, none waits
-        ({0, 1, 2}, {0}, True),
-        ({0, 1}, {0}, False),  # trial 2 waits, and a lane is about to take it ...
+        (2, {0, 1}, set(), True),  # both lanes run, none waits
+        (3, {0, 1}, set(), False),  # one waits
+        (3, {0, 1}, {0}, True),  # one waits, but a lane is about to take it
+        (4, {0, 1}, {0}, False),
+        (2, {0, 1}, {0, 1}, True),  # both lanes are idle
     ],
 )
-def test_one_trial_waits_behind_those_that_run(began: set[int], decided: set[int], hungry: bool) -> None:
-    needs = (10.0,) * (2 if began == {0, 1} and not decided else 3)
-    made = bundle(*needs, lanes=2)
-    waiting = [a for a in made.attempts if a.trial not in began]
-    idle = 2 - len(began - decided)
-    assert is_hungry(made, began, decided) is (len(waiting) < idle + 1)
+def test_one_trial_waits_behind_those_that_run(
+    trials: int, began: set[int], decided: set[int], hungry: bool
+) -> None:
+    assert is_hungry(bundle(*[10.0] * trials, lanes=2), began, decided) is hungry
 
 
 @given(st.lists(st.floats(1, 100), min_size=1, max_size=20), st.integers(1, 8), st.floats(0, 500))

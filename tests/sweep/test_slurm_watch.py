@@ -151,6 +151,56 @@ def test_a_preempted_job_that_the_controller_has_forgotten_is_gone(slurm: FakeSl
     assert [state(launcher, bundle) for _ in range(2)] == [JobState.PENDING, JobState.PREEMPTED]
 
 
+def test_of_two_jobs_with_one_id_the_older_was_lost(slurm: FakeSlurm, make: Make, paths: RunPaths) -> None:
+    older = submitted(make(), minutes_ago=10)
+    launcher = make()
+    newer = replace(job(1).bundle, submitted_at=time.time())
+    paths.job(newer.name).folder.mkdir()
+    launcher.submit(newer)  # and gets 17 again
+    slurm.answers("sacct", f"17|{name_of(launcher, newer)}|RUNNING|42\n")
+    both = {bundle.name: bundle for bundle in (older, newer)}
+    for _ in range(4):
+        states = launcher.poll(both)
+    assert states == {older.name: JobState.EXITED, newer.name: JobState.RUNNING}
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("QOSMaxSubmitJobPerUserLimit", slurm_commands.QueueFullError),
+        ("AssocMaxSubmitJobLimit", slurm_commands.QueueFullError),
+        ("AssocGrpSubmitJobsLimit", slurm_commands.QueueFullError),
+        ("Batch job submission failed: Requested time limit is invalid", slurm_commands.RefusedError),
+        ("QOSMaxWallDurationPerJobLimit", slurm_commands.RefusedError),
+        ("Batch job submission failed: Invalid account or account/partition", slurm_commands.RefusedError),
+    ],
+)
+def test_a_full_queue_is_told_from_a_job_that_can_never_run(
+    slurm: FakeSlurm, tmp_path: Path, said: str, error: type[Exception]
+) -> None:
+    slurm.answers("sbatch", err=f"sbatch: error: {said}", code=1)
+    with pytest.raises(error):
+        slurm_commands.submit(tmp_path / "job.sh")
+
+
+def test_the_starts_of_a_requeued_job_are_all_charged(slurm: FakeSlurm, make: Make) -> None:
+    launcher = make()
+    bundle = submitted(launcher)
+    name = name_of(launcher, bundle)
+    slurm.answers("sacct", f"17|{name}|REQUEUED|30\n17|{name}|RUNNING|5\n")
+    assert state(launcher, bundle) == JobState.RUNNING
+    assert (launcher.charged_seconds(bundle), launcher.earlier_seconds(bundle)) == (35.0, 30.0)
+
+
+def test_jobs_that_slurm_cannot_be_asked_about_are_not_taken_for_cancelled(slurm: FakeSlurm, make: Make) -> None:
+    launcher = make()
+    bundle = submitted(launcher)
+    slurm.answers("squeue", err="Unable to contact slurm controller", code=1)
+    assert launcher.cancel({bundle.name: bundle}) == set()
+    slurm.answers("squeue", "")
+    assert launcher.cancel({bundle.name: bundle}) == {bundle.name}
+
+
 def test_another_job_that_was_given_the_same_id_is_none_of_ours(slurm: FakeSlurm, make: Make) -> None:
     launcher = make()
     bundle = submitted(launcher)
@@ -160,8 +210,8 @@ def test_another_job_that_was_given_the_same_id_is_none_of_ours(slurm: FakeSlurm
 
 
 def test_a_job_that_nobody_knows_any_more_is_gone(slurm: FakeSlurm, make: Make) -> None:
-    launcher = make()
-    bundle = submitted(launcher, minutes_ago=10)
+    bundle = submitted(make(), minutes_ago=10)
+    launcher = make()  # of a later driver
     assert state(launcher, bundle) == JobState.PENDING
     assert state(launcher, bundle) == JobState.EXITED
 
