@@ -37,6 +37,8 @@ def launch(
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
     from sweep.driving import drive
+    from sweep.paths import RunPaths
+    from sweep.preflight import check_budget, check_site
     from sweep.run import check_data, check_search, create_run, known_models, read_files, runs_folder
     from sweep.search.forecast import check_fits
     from sweep.warm_start import gather, save_history
@@ -45,6 +47,8 @@ def launch(
     check_data(spec)
     check_search(spec)
     check_fits(spec, known_models(spec, site, runs_folder(runs)))
+    check_budget(spec, site)
+    check_site(spec, site, RunPaths(runs_folder(runs) / spec.name))
     starts = gather(spec, [str(run) for run in warm_start_from], runs_folder(runs))
     paths = create_run(spec, site, runs_folder(runs))
     save_history(paths, starts)

@@ -98,17 +98,16 @@ class Collector:
         self.failures_in_a_row = self.failures_in_a_row + 1 if record.state.is_failure else 0
         if self.failures_in_a_row >= BREAKER_FAILURES:
             self.trip(
-                f"{self.failures_in_a_row} trials in a row failed, the last with: {outcome.detail}", record.number
+                f"{self.failures_in_a_row} trials in a row failed, the last with: {outcome.detail}",
+                record.number,
+                f"put them back with `sweep retry {board.spec.name} --cause {record.state.value}`, and go on with "
+                f"`sweep resume {board.spec.name}`, with --new-code if it was code",
             )
 
-    def trip(self, what: str, number: int) -> None:
+    def trip(self, what: str, number: int, then: str) -> None:
         """Have the next step stop the drive, once what it collects is settled."""
-        name = self.board.spec.name
-        self.breaker = BreakerError(
-            f"{what}\nNothing more is submitted; see `sweep logs {number} --study {name}`, "
-            f"mend the cause and go on with `sweep resume {name}`, with --new-code if it was code; failed trials "
-            "are counted, so add `--set limits.trials=...` to have as many again"
-        )
+        look = f"`sweep logs {number} --study {self.board.spec.name}`"
+        self.breaker = BreakerError(f"{what}\nNothing more is submitted. See {look}, mend the cause, {then}")
 
     def close_job(self, name: str, state: JobState, cancelled: bool = False) -> None:
         """Book the job, then retry or give up its trials that have no result.
@@ -162,7 +161,9 @@ class Collector:
             line = files.read_text(self.board.paths.job(bundle.name).setup_failed)
             why = f" ({POLICIES[state].words}{f': {line}' if line else ''})"
             what = f"{self.false_starts_in_a_row} jobs in a row ended before they started a trial{why}"
-            self.trip(what, bundle.attempts[0].trial)
+            mend = " --set profile.slurm.setup=..." if line else ""
+            then = f"and go on with `sweep resume {self.board.spec.name}{mend}`; no trial was lost by it"
+            self.trip(what, bundle.attempts[0].trial, then)
 
     def has_overrun(self, bundle: Bundle, number: int, state: JobState) -> bool:
         """Whether the trial left at the end of its job's time, or was killed there and more can be asked for."""

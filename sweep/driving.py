@@ -7,7 +7,7 @@ from typing import Any
 
 from sweep.board import Board
 from sweep.driver import Driver
-from sweep.errors import DriverLockedError
+from sweep.errors import DriverLockedError, SubmissionError
 from sweep.events import EventLog
 from sweep.history import load_history
 from sweep.launchers import make_launcher
@@ -43,7 +43,7 @@ def make_driver(run: Run, events: EventLog) -> Driver:
     run_id = run.paths.run_id.read_text()
     search = Search(run.spec, run.paths.journal, run_id, load_history(run.paths))
     memory = TimingsFile(run.paths.root.parent / TIMINGS, run_id, f"{run.profile.name} {run.spec.trainer}")
-    launcher = make_launcher(run.profile, run.paths, lambda text: events.write("notice", text=text))
+    launcher = make_launcher(run.profile, run.paths, events.notice)
     return Driver(Board(run.paths, run.spec, search, launcher, events, memory=memory))
 
 
@@ -62,6 +62,7 @@ def drive(
     Raises:
         DriverLockedError: another driver works on it, or has taken over from this one.
         BreakerError: the same failure hits trial after trial.
+        SubmissionError: Slurm refuses the study's jobs.
     """
     with DriverLock(paths.driver_lock) as lock:
         if event != "succeeded":  # somebody has decided meanwhile that the study is to go on
@@ -86,4 +87,8 @@ def drive(
             return driver, driver.run(run.profile.step_seconds, fenced)
         except KeyboardInterrupt:
             events.write("detached", in_flight=sorted(driver.board.bundles_in_flight()))
+            raise
+        except SubmissionError as error:
+            driver.collector.collect()  # the refused job is gone already
+            events.write("breaker", why=str(error))
             raise

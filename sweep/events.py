@@ -17,9 +17,16 @@ class EventLog:
 
     def __init__(self, path: Path, clock: Clock = MACHINE) -> None:
         self.path, self.clock = path, clock
+        self.notices: list[str] = []  # of this session
 
     def write(self, event: str, **facts: Any) -> None:
         append_line(self.path, {"time": round(self.clock.time(), 3), "event": event, **facts})
+
+    def notice(self, text: str) -> None:
+        """Something that the people who run the study should know, once."""
+        if text not in self.notices:
+            self.notices.append(text)
+            self.write("notice", text=text)
 
 
 def notices(path: Path) -> list[str]:

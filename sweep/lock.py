@@ -137,6 +137,6 @@ def _refusal(path: Path) -> DriverLockedError:
     owner = read_owner(path)
     who = f"process {owner.pid} of {owner.user} on {owner.host}" if owner else "a process that is just starting"
     return DriverLockedError(
-        f"study {path.parent.name!r} is already driven by {who}; watch it with `sweep status --watch`, "
-        "or end it there with Ctrl-C (its jobs go on)"
+        f"study {path.parent.name!r} is already driven by {who}; watch it with `sweep status {path.parent.name} "
+        f"--watch`, end it there with Ctrl-C (its jobs go on), or with `sweep stop {path.parent.name}`"
     )

@@ -37,6 +37,7 @@ class Plan:
     combinations: int | None  # None if a key is continuous
     fixed: dict[str, Any]
     slots: int  # trials that run at once
+    launcher: str
     jobs_at_once: int
     packing: Packing
     trial_limit_seconds: float
@@ -66,7 +67,7 @@ class Plan:
             ("trials", self._trials()),
             ("jobs", self._jobs()),
             ("costs", f"at most {self.gpu_hours_at_most:.3g} GPU-hours"),
-            ("takes", f"at most {show_seconds(self.walltime_seconds_at_most)}"),
+            ("takes", f"at most {show_seconds(self.walltime_seconds_at_most)}{self._queue()}"),
         ]
 
     def _trials(self) -> str:
@@ -77,11 +78,14 @@ class Plan:
                 trials += f": about {self.trials_expected} by the predictions"
         return trials
 
+    def _queue(self) -> str:
+        return ", waiting in the queue aside" if self.launcher == "slurm" else ""
+
     def _jobs(self) -> str:
         jobs = f"{self.jobs_at_once} at once, {_lanes_text(self.packing)}"
         if self.request_seconds is not None:
             shortest, longest = map(show_seconds, self.request_seconds)
-            jobs += f", asking for {shortest} to {longest}"
+            jobs += f", asking for {shortest}" + (f" to {longest}" if longest != shortest else "")
         if self.time_limit_seconds is not None:
             jobs += f" (the profile allows {show_seconds(self.time_limit_seconds)})"
         return jobs
@@ -117,7 +121,7 @@ def make_plan(
     ]
     whole_job = lane_seconds([limits.trial], packing.trials_per_lane)
     jobs = math.ceil(limits.trials / (packing.lanes * packing.trials_per_lane))
-    gpu_hours = jobs * whole_job * packing.gpus(packing.lanes) / 3600
+    gpu_hours = jobs * profile.granted_seconds(whole_job) * packing.gpus(packing.lanes) / 3600
     rounds_seconds = math.ceil(limits.trials / slots) * job_seconds
     counts = [_count(parameter) for parameter in spec.space.values()]
     gpus_per_trial = packing.gpus(packing.lanes) / packing.lanes
@@ -131,7 +135,8 @@ def make_plan(
         combinations=None if None in counts else math.prod(count for count in counts if count is not None),
         fixed=spec.fixed,
         slots=slots,
-        jobs_at_once=slots // packing.lanes,
+        launcher=profile.launcher,
+        jobs_at_once=min(slots // packing.lanes, jobs),
         packing=packing,
         trial_limit_seconds=limits.trial,
         trials_wanted=limits.trials,

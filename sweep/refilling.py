@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from dataclasses import replace
 
@@ -49,7 +50,14 @@ class Refiller:
         turn_seconds = self.board.spec.limits.trial + JOB_OVERHEAD_SECONDS
         left, launcher = self.board.walltime_left(), self.board.launcher
         is_late = left is not None and left <= 2 * turn_seconds
-        return min(launcher.slots, launcher.capacity) if is_late else launcher.capacity
+        places = min(launcher.slots, launcher.capacity) if is_late else launcher.capacity
+        return min(places, self.jobs_needed())
+
+    def jobs_needed(self) -> int:
+        """Jobs for the trials to come, if each does as many as the profile says."""
+        board, packing = self.board, self.board.launcher.packing
+        to_come = board.spec.limits.trials - sum(record.state.is_final for record in board.trials.values())
+        return math.ceil(to_come / (packing.lanes * packing.trials_per_lane))
 
     def trials_for_a_job(self) -> list[TrialRecord] | Ending:
         """One trial for each lane, those that wait for another attempt first; or why there is none.

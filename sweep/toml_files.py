@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import tomli_w
 from pydantic import BaseModel, ValidationError
@@ -165,6 +165,7 @@ def _allowed(kind: type[BaseModel], where: tuple[Any, ...]) -> list[str]:
         return sorted(getattr(space, str(where[2]).capitalize()).model_fields, key=lambda key: key == "when")
     for part in where:
         annotation = kind.model_fields[str(part)].annotation
-        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-            kind = annotation
+        for model in (annotation, *get_args(annotation)):  # the table itself, or None
+            if isinstance(model, type) and issubclass(model, BaseModel):
+                kind = model
     return list(kind.model_fields)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from rich.console import Console, Group, RenderableType
@@ -17,7 +17,7 @@ from sweep.durations import show_percent, show_seconds
 from sweep.records import TrialRecord, TrialState
 from sweep.summary import Summary
 
-COLORS = {
+COLORS = {  # failures are red
     TrialState.QUEUED: "dim",
     TrialState.RUNNING: "cyan",
     TrialState.COMPLETED: "green",
@@ -26,20 +26,16 @@ COLORS = {
     TrialState.PRUNED: "yellow",
     TrialState.DIVERGED: "magenta",
     TrialState.OUT_OF_MEMORY: "magenta",
-    TrialState.FAILED: "red",
-    TrialState.TIMEOUT: "red",
-    TrialState.PREEMPTED: "red",
-    TrialState.NODE_FAILURE: "red",
-    TrialState.HOST_OUT_OF_MEMORY: "red",
-    TrialState.SETUP_FAILED: "red",
-    TrialState.CANCELLED: "red",
-    TrialState.LOST: "red",
 }
 REDRAW_SECONDS = 0.5
 
 
 def render(
-    summary: Summary, running: list[TrialRecord], driver: str, notices: Sequence[str] = ()
+    summary: Summary,
+    running: list[TrialRecord],
+    driver: str,
+    notices: Sequence[str] = (),
+    slurm_jobs: Sequence[Mapping[str, str]] = (),
 ) -> RenderableType:
     """The whole panel: counts, budget, best so far, what people should know, and the trials that run."""
     facts = Table.grid(padding=(0, 2))
@@ -49,7 +45,7 @@ def render(
     facts.add_row("progress", bar)
     facts.add_row("trials", _counts(summary))
     if summary.jobs_running or summary.jobs_waiting:
-        facts.add_row("jobs", f"{summary.jobs_running} running, {summary.jobs_waiting} waiting")
+        facts.add_row("jobs", jobs_text(summary, slurm_jobs))
     facts.add_row("budget", budget_text(summary))
     facts.add_row("best accuracy", best_text(summary))
     facts.add_row(f"fastest to {show_percent(summary.target)}", fastest_text(summary))
@@ -70,10 +66,21 @@ def _counts(summary: Summary) -> Text:
     for state in TrialState:
         if count := summary.states.get(state.value):
             text.append("  ")
-            text.append(f"{count} {state.words}", style=COLORS[state])
+            text.append(f"{count} {state.words}", style=COLORS.get(state, "red"))
     if summary.retries:
         text.append(f"  {summary.retries} retried", style="dim")
     return text
+
+
+def jobs_text(summary: Summary, slurm_jobs: Sequence[Mapping[str, str]]) -> str:
+    """How many jobs have begun a trial, how many have not, and why Slurm lets them wait."""
+    reasons: dict[str, list[str]] = {}
+    for job in slurm_jobs:
+        if job["reason"]:
+            reasons.setdefault(job["reason"], []).append(job["job_id"])
+    why = (f"{reason}: {', '.join(ids[:3])}{', ...' if len(ids) > 3 else ''}" for reason, ids in reasons.items())
+    text = f"{summary.jobs_running} running, {summary.jobs_waiting} waiting"
+    return "; ".join([text, *why])
 
 
 def budget_text(summary: Summary) -> str:
@@ -141,6 +148,7 @@ class LiveView:
         self.live = Live(console=console, auto_refresh=False, transient=True) if console.is_terminal else None
         self.printed: set[int] | None = None
         self.next_draw = 0.0
+        self.told = 0  # notices
 
     def __enter__(self) -> LiveView:
         if self.live:
@@ -157,8 +165,13 @@ class LiveView:
         """Whether the last update is old enough for another."""
         return time.monotonic() >= self.next_draw
 
-    def update(self, summary: Summary, trials: dict[int, TrialRecord], driver: str) -> None:
-        """Print a line for each trial that ended since the last call; on a terminal, redraw the panel below."""
+    def update(
+        self, summary: Summary, trials: dict[int, TrialRecord], driver: str, notices: Sequence[str] = ()
+    ) -> None:
+        """Print a line for each trial that ended since the last call, and new notices; redraw the panel below."""
+        for notice in notices[self.told :]:
+            self.console.print(f"notice: {notice}", markup=False, soft_wrap=True)
+        self.told = len(notices)
         self.next_draw = time.monotonic() + REDRAW_SECONDS
         final = {number for number, record in trials.items() if record.state.is_final}
         for number in sorted(final - self.printed) if self.printed is not None else ():

@@ -54,7 +54,7 @@ LAYERS = {
         {"sweep.profile", "sweep.requests", "sweep.snapshot", "sweep.summary", "sweep.worker"},
         {"sweep.lane", "sweep.toml_files"},
         {"sweep.search", "sweep.launchers", "sweep.view"},
-        {"sweep.board", "sweep.plan", "sweep.retrying"},
+        {"sweep.board", "sweep.plan", "sweep.preflight", "sweep.retrying"},
         {"sweep.collecting", "sweep.proposing"},
         {"sweep.feeding"},
         {"sweep.refilling"},

@@ -34,7 +34,8 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE, *, ne
         summary = summarize(
             board.spec, board.trials, board.ledger, board.launcher.slots * board.launcher.packing.lanes
         )
-        view.update(summary, board.trials, "this terminal; Ctrl-C detaches, the jobs go on")
+        driver = "this terminal; Ctrl-C detaches, the jobs go on"
+        view.update(summary, board.trials, driver, board.events.notices)
 
     def show(board: Board) -> None:
         if view.is_due():

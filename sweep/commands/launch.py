@@ -19,6 +19,8 @@ def launch(  # noqa: PLR0917  # typer's options are parameters
 ) -> None:
     """Start a study and drive it to its end. Ctrl-C detaches: the jobs go on, `sweep resume` does the rest."""
     from sweep.commands.drive import drive_and_report, drive_elsewhere
+    from sweep.paths import RunPaths
+    from sweep.preflight import check_budget, check_site
     from sweep.run import check_data, check_search, create_run, known_models, read_files, runs_folder
     from sweep.search.forecast import check_fits
     from sweep.toml_files import parse_changes
@@ -29,6 +31,8 @@ def launch(  # noqa: PLR0917  # typer's options are parameters
         data = check_data(spec)
     check_search(spec)
     check_fits(spec, known_models(spec, site, runs_folder(runs)))
+    check_budget(spec, site)
+    check_site(spec, site, RunPaths(runs_folder(runs) / spec.name))
     starts = gather(spec, warm or [], runs_folder(runs))
     paths = create_run(spec, site, runs_folder(runs))
     save_history(paths, starts)

@@ -34,11 +34,13 @@ def plan(  # noqa: PLR0917  # typer's options are parameters
     curves from the runs named with --from, or for CIFAR-10 from a table of real trials.
     """
     from sweep.plan import make_plan
+    from sweep.preflight import check_budget
     from sweep.run import known_models, read_files, runs_folder
     from sweep.toml_files import parse_changes
     from sweep.warm_start import gather, out_of_reach
 
     spec, site = read_files(study, profile, parse_changes(changes or []))
+    check_budget(spec, site)
     folder = runs_folder(runs)
     starts = gather(spec, warm or [], folder)
     history = [record for start in starts for record in start.history]

@@ -26,6 +26,7 @@ def retry(
     from sweep.lock import DriverLock
     from sweep.retrying import CAUSES, put_back
     from sweep.run import find_run, open_run, runs_folder
+    from sweep.snapshot import changed_files
 
     names = {state.value for state in CAUSES}
     unknown = sorted({*(causes or [])} - names - {"all"})
@@ -39,4 +40,6 @@ def retry(
     if not numbers:
         raise SweepError(f"no trial of {paths.root.name} has failed so; `sweep status` counts them by state")
     listed = ", ".join(map(str, numbers))
-    typer.echo(f"Put back {len(numbers)} trial(s): {listed}. Go on with: sweep resume {paths.root.name}")
+    changed = changed_files(paths, open_run(paths).spec)
+    new_code = f" --new-code ({changed[0]} has changed since the launch)" if changed else ""
+    typer.echo(f"Put back {len(numbers)} trial(s): {listed}. Go on with: sweep resume {paths.root.name}{new_code}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +12,7 @@ from rich.live import Live
 
 from sweep.commands.options import AsJson, RunsFolder, StudyName, console, print_json
 from sweep.events import notices
-from sweep.files import read_json
+from sweep.files import read_json, read_text
 from sweep.lock import Owner, live_owner
 from sweep.records import TrialState
 from sweep.run import Run, find_run, open_run, runs_folder
@@ -58,6 +58,8 @@ def _facts(run: Run) -> dict[str, Any]:
         "done": summary.done,
         "driver": asdict(owner) if owner else None,
         "code": asdict(run.code) if run.code else None,
+        "notices": _notices(run),
+        "slurm_jobs": _slurm_jobs(run),
     }
 
 
@@ -67,6 +69,30 @@ def _panel(run: Run) -> RenderableType:
     over = summary.done >= summary.trials_wanted
     nobody = "none" if over else f"none; `sweep resume {run.spec.name}` goes on"
     jobs = (read_json(run.paths.driver_jobs) or {}).get("ids", [])
-    in_jobs = f" (Slurm jobs {', '.join(jobs)} drive, or wait to)" if jobs else ""
-    who = f"{owner.host}, process {owner.pid}" if owner else "none yet" if jobs else nobody
-    return render(summary, running, who + in_jobs, notices(run.paths.events))
+    in_jobs = f"Slurm job{'s' if len(jobs) > 1 else ''} {', '.join(jobs)}" if jobs else ""
+    if owner:
+        who = f"{owner.host}, process {owner.pid}" + (f" ({in_jobs})" if jobs else "")
+    else:
+        who = f"submitted as {in_jobs}" if jobs else nobody
+        summary = replace(summary, eta_seconds=None)  # nobody works on it
+    return render(summary, running, who, _notices(run), _slurm_jobs(run))
+
+
+def _notices(run: Run) -> list[str]:
+    """What the last driver noted, and why it stopped, if it did."""
+    line = read_text(run.paths.driver_setup_failed)
+    failed = (
+        f"the driver's job failed at the setup line {line!r}; its log is {run.paths.driver_log}" if line else ""
+    )
+    return [*notices(run.paths.events), *([failed] if failed else [])]
+
+
+def _slurm_jobs(run: Run) -> list[dict[str, str]]:
+    """The Slurm jobs that are not known to have ended, as Slurm told the driver last."""
+    live = [name for name, job in run.jobs.items() if job.end is None]
+    facts = {name: read_json(run.paths.job(name).slurm) or {} for name in live}
+    return [
+        {"job_id": fact["job_id"], "name": name, "state": fact.get("state", ""), "reason": fact.get("reason", "")}
+        for name, fact in facts.items()
+        if "job_id" in fact
+    ]

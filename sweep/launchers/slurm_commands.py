@@ -49,6 +49,13 @@ STATES = {
 # A site that requeues lets a job live on after these.
 MAY_RETURN = {JobState.NODE_FAILURE, JobState.PREEMPTED}
 
+# Reasons to wait that do not go away by themselves.
+LASTING_REASONS = {
+    *("AccountNotAllowed", "BadConstraints", "DependencyNeverSatisfied", "InvalidAccount", "InvalidQOS"),
+    *("JobHeldAdmin", "PartitionNodeLimit", "PartitionTimeLimit", "QOSNotAllowed", "TimeLimit"),
+    *("AssocMaxWallDurationPerJobLimit", "QOSMaxWallDurationPerJobLimit"),
+}
+
 # Answers of sbatch after which the job may have been submitted all the same.
 UNSURE = re.compile(r"timed out|unable to contact|zero bytes|connection|communication|try again|temporarily", re.I)
 # The queue's limits, which other jobs of this user fill for now.
@@ -76,6 +83,7 @@ class SlurmJob:
     state: JobState
     seconds: float  # since its start, those of earlier starts included
     earlier_seconds: float = 0.0  # of starts before the last, where the site has requeued it
+    reason: str = ""  # why it waits, where the controller has told
 
 
 def run(command: Sequence[str], seconds: float = COMMAND_SECONDS, stderr: int = subprocess.PIPE) -> str:
@@ -120,14 +128,22 @@ def submit(script: Path) -> str:
     except FailedSubmissionError as error:
         raise SlurmError(str(error)) from error
     except SlurmError as error:
-        if UNSURE.search(str(error)):
-            raise
-        raise (QueueFullError if FULL.search(str(error)) else RefusedError)(str(error)) from error
+        raise _told(error) from error
+
+
+def _told(error: SlurmError) -> SlurmError:
+    """What sbatch's complaint amounts to."""
+    if UNSURE.search(str(error)):
+        return error
+    return QueueFullError(str(error)) if FULL.search(str(error)) else RefusedError(str(error))
 
 
 def dry_run(script: Path) -> str:
-    """What Slurm says of the script without taking it: when and where it would run. Raises SlurmError."""
-    return run(["sbatch", "--test-only", str(script)], SUBMIT_SECONDS, subprocess.STDOUT).strip()
+    """What Slurm says of the script without taking it: when and where it would run. Raises as `submit` does."""
+    try:
+        return run(["sbatch", "--test-only", str(script)], SUBMIT_SECONDS, subprocess.STDOUT).strip()
+    except SlurmError as error:
+        raise _told(error) from error
 
 
 def ask_accounting(ids: Iterable[str]) -> list[SlurmJob]:
@@ -140,15 +156,18 @@ def ask_accounting(ids: Iterable[str]) -> list[SlurmJob]:
 def ask_controller(ids: Iterable[str] = (), names: Iterable[str] = ()) -> list[SlurmJob]:
     """The jobs of these ids or names that the controller still remembers, ended ones for some minutes."""
     chosen = [f"--jobs={','.join(ids)}"] if ids else [f"--name={','.join(names)}"]
-    command = ["squeue", "--me", "--noheader", "--states=all", "--format=%i|%j|%T|%M", *chosen]
+    command = ["squeue", "--me", "--noheader", "--states=all", "--format=%i|%j|%T|%M|%r", *chosen]
     try:
         text = run(command)
     except SlurmError as error:
         if "Invalid job id" in str(error):  # of a single job that it has forgotten
             return []
         raise
-    rows = (line.split("|") for line in text.splitlines() if line.count("|") == 3)
-    return [_job(job, name, state, str(_seconds(lasted))) for job, name, state, lasted in rows]
+    rows = (line.split("|") for line in text.splitlines() if line.count("|") == 4)
+    return [
+        replace(_job(job, name, state, str(_seconds(lasted))), reason="" if reason == "None" else reason)
+        for job, name, state, lasted, reason in rows
+    ]
 
 
 def find_in_accounting(names: Iterable[str], since: str) -> list[SlurmJob]:

@@ -22,6 +22,7 @@ from sweep.slurm_options import SlurmOptions
 
 MISSING_SECONDS = 90.0  # from its submission until a job that nobody knows is taken for gone
 OUT_OF_MEMORY = re.compile(r"slurmstepd.*(exceeded (job )?memory limit|oom[-_ ]kill)|Exceeded job memory", re.I)
+REASON_QUERIES = 10  # one question in so many is why jobs wait
 RETRUST_SECONDS = 600.0  # until the accounting is asked again that had failed
 
 
@@ -35,7 +36,8 @@ class Watch:
         self.known: dict[str, slurm.SlurmJob] = {}
         self.doubtful: dict[str, slurm.SlurmJob | None] = {}  # what the accounting told, and is not the last word
         self.gone: set[str] = set()
-        self.next_query = self.next_look_up = 0.0
+        self.shown: dict[str, tuple[JobState, str]] = {}
+        self.next_query = self.next_look_up = self.next_reasons = 0.0
         self.trusts_accounting_at = 0.0 if options.accounting else math.inf
 
     @property
@@ -84,7 +86,18 @@ class Watch:
                 self._ask(bundles)
             except slurm.SlurmError as error:
                 self.notice(f"Slurm does not answer, its last word counts: {error}")
+            self._write_down(bundles)
         return {name: self._state(name) for name in bundles}
+
+    def _write_down(self, bundles: Mapping[str, Bundle]) -> None:
+        """Write down what `sweep status` shows of each job, and tell of reasons that waiting does not mend."""
+        for name in bundles:
+            if (job := self.known.get(name)) is not None and self.shown.get(name) != (job.state, job.reason):
+                self.shown[name] = job.state, job.reason
+                facts = {"job_id": job.id, "state": job.state.value, "reason": job.reason}
+                files.replace(self.paths.job(name).slurm, files.to_json(facts))
+                if job.reason in slurm.LASTING_REASONS:
+                    self.notice(f"job {job.id} ({name}) waits, and will wait for ever: {job.reason}")
 
     def _state(self, name: str) -> JobState:
         job = self.known.get(name)
@@ -109,10 +122,19 @@ class Watch:
         if nameless and (not names or time.monotonic() >= self.next_look_up):
             self.next_look_up = time.monotonic() + 2 * self.options.query_seconds
             self._look_up(nameless)
-        elif names and (self.doubtful or time.monotonic() < self.trusts_accounting_at):
+        elif names and (self.doubtful or time.monotonic() < self.trusts_accounting_at or self._wants_reasons()):
             self._ask_controller(names, bundles)
         elif names:
             self._ask_accounting(names, bundles)
+
+    def _wants_reasons(self) -> bool:
+        """Whether it is time to ask why jobs wait, which the accounting does not know."""
+        if time.monotonic() < self.next_reasons or not any(
+            j.state == JobState.PENDING for j in self.known.values()
+        ):
+            return False
+        self.next_reasons = time.monotonic() + REASON_QUERIES * self.options.query_seconds
+        return True
 
     def _names_by_id(self, bundles: Mapping[str, Bundle]) -> dict[str, str]:
         """Of two jobs with one id, a controller that crashed has lost the older: it is looked up by its name."""
