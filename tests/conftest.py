@@ -6,10 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"
 os.environ["NO_COLOR"] = "1"
 TESTS = Path(__file__).parent
+settings.register_profile("untimed", deadline=None)  # a busy machine is no defect of what is tested
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -63,7 +63,7 @@ def test_a_driver_that_dies_leaves_lanes_that_go_on_and_finds_them_again(tmp_pat
     finish(Driver("resume", "sleepy"))
     assert states() == dict.fromkeys(range(10), ("completed", 1))
     assert len(job_ids()) == 1
-    assert [event["state"] for event in events(RUN, "adopted")] == ["running"]
+    assert len(events(RUN, "adopted")) == 1
 
 
 def test_lanes_that_share_a_gpu_are_charged_for_it_once(tmp_path: Path, cluster: Cluster) -> None:

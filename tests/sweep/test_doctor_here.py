@@ -44,7 +44,7 @@ def test_people_get_a_table_with_what_to_do():
     done = sweep("doctor", "--no-job", *ON_THE_CPU, "--study", "cifar10_60")
     assert done.returncode == 1
     assert "FAILED" in done.stdout
-    assert "sweep download cifar10" in done.stdout
+    assert "sweep download cifar10" in " ".join(done.stdout.split()), "wherever the line is broken"
     assert "-> mend this before a launch" in done.stdout
 
 
