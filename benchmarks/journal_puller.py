@@ -1,6 +1,6 @@
 """What people write by hand: a long-lived job that pulls trials from a journal which all such jobs share.
 
-python journal_puller.py JOURNAL TRIALS SEED
+python journal_puller.py JOURNAL TRIALS
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from pathlib import Path
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from sleeping import DURATIONS
 
 
 def main() -> None:
-    journal, wanted, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+    journal, wanted = Path(sys.argv[1]), int(sys.argv[2])
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(journal))),
@@ -25,13 +24,13 @@ def main() -> None:
         load_if_exists=True,
         sampler=optuna.samplers.RandomSampler(),
     )
-    durations = json.loads((journal.parent / f"durations-{seed}.json").read_text())
+    durations = json.loads((journal.parent / "durations.json").read_text())
     while True:
         trial = study.ask()
         if trial.number >= wanted:
             return
-        trial.suggest_float("draw", 0.0, 1.0)
-        time.sleep(DURATIONS[int(durations[trial.number] * len(DURATIONS))])
+        trial.suggest_float("x", 0.0, 1.0)
+        time.sleep(durations[trial.number])
         study.tell(trial, 0.5)
 
 

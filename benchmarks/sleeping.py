@@ -17,3 +17,12 @@ def sleep(config: Mapping[str, Any], context: RunContext) -> TrainResult:
     time.sleep(seconds)
     context.report(EpochReport(1, 1, 0.0, 0.0, 0.5, 0.0, seconds, seconds))
     return TrainResult(Ended.COMPLETED, 1, 0.5, train_seconds=seconds, wall_seconds=seconds)
+
+
+def nap(config: Mapping[str, Any], context: RunContext) -> TrainResult:
+    """Sleep a second per epoch, so that a walltime model has something to learn."""
+    epochs = int(config["epochs"])
+    for epoch in range(1, epochs + 1):
+        time.sleep(1.0)
+        context.report(EpochReport(epoch, epochs, 0.0, 0.0, 0.5, 0.0, float(epoch), float(epoch)))
+    return TrainResult(Ended.COMPLETED, epochs, 0.5, train_seconds=float(epochs), wall_seconds=float(epochs))

@@ -2,15 +2,16 @@
 
     python benchmarks/slurm_utilisation.py --cluster /tmp/slurm --repeat 3
 
-Trials sleep 2, 2, 2, 3, 3, 4, 6 or 12 s, drawn at random; each way runs the same durations. Utilisation is trial
-seconds over GPUs times makespan, which runs from the launch (the first sbatch) to the last result.
+Trials sleep 2, 2, 2, 3, 3, 4, 6 or 12 s, drawn at random, a second per epoch; each way runs the same durations in
+the same order. Utilisation is trial seconds over GPUs times makespan, from the launch to the last result.
 
     one trial per job      the profile as it is
-    lanes kept warm        eight jobs of one lane, which take trials while their time lasts
+    lanes kept warm        eight jobs of one lane for twelve trials each
     two lanes per job      four jobs of two lanes
-    jobs pull from a journal   eight long-lived jobs around Optuna's journal file, written by hand: no budget,
-                               no limits, no resume
-    ideal                  a list scheduler without any cost of its own, on the same durations in the same order
+    pulled from a journal  eight long-lived jobs around Optuna's journal file, written by hand: no budget, no
+                           limits, no resume
+    list scheduler         without any cost of its own, on the same durations in the same order: what remains to it
+                           is the end, when the last long trials run alone
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,48 +46,45 @@ name = "utilisation"
 goal = "accuracy"
 target = 0.9
 sampler = "random"
-trainer = "sleeping:sleep"
-seed = {seed}
+trainer = "sleeping:nap"
 [limits]
 trials = {trials}
 trial = "60s"
 [space]
-draw = {{ low = 0.0, high = 0.999999 }}
+x = {{ low = 0.0, high = 1.0 }}
+epochs = {{ choices = [2, 3, 4, 6, 12] }}
+{start}
 """
 
 
-def ours(changes: dict[str, Any], folder: Path, seed: int, trials: int) -> tuple[list[float], float]:
-    """The trials' seconds, in the order of their numbers, and the makespan."""
+def ours(changes: dict[str, Any], folder: Path, durations: list[int]) -> float:
+    """The makespan in seconds of our study."""
+    start = "\n".join(f"[[start]]\nepochs = {seconds}\nx = {n / 1000}" for n, seconds in enumerate(durations))
     study = folder / "study.toml"
-    study.write_text(STUDY.format(seed=seed, trials=trials))
+    study.write_text(STUDY.format(trials=len(durations), start=start))
     run = sweep.launch(study, profile="testbed", changes=changes, runs=folder / "runs")
     events = [json.loads(line) for line in (run / "events.jsonl").read_text().splitlines()]
     began = next(event["time"] for event in events if event["event"] == "launched")
-    ended = max(path.stat().st_mtime for path in run.glob("trials/*/result.json"))
-    results = [json.loads(path.read_text()) for path in sorted(run.glob("trials/*/result.json"))]
-    return [result["train_seconds"] for result in results], ended - began
+    slept = [json.loads(path.read_text())["train_seconds"] for path in run.glob("trials/*/result.json")]
+    assert sorted(slept) == sorted(durations)
+    return max(path.stat().st_mtime for path in run.glob("trials/*/result.json")) - began
 
 
-def pulled(draws: list[float], folder: Path, seed: int, trials: int) -> tuple[list[float], float]:
-    """The same with jobs that pull; `draws` are those of our trials."""
-    (folder / f"durations-{seed}.json").write_text(json.dumps(draws))
+def pulled(folder: Path, durations: list[int]) -> float:
+    """The makespan of jobs that pull."""
+    (folder / "durations.json").write_text(json.dumps(durations))
     journal = folder / "journal.log"
     began = time.time()
-    command = [sys.executable, str(HERE / "journal_puller.py"), str(journal), str(trials), str(seed)]
+    command = [sys.executable, str(HERE / "journal_puller.py"), str(journal), str(len(durations))]
     for _ in range(GPUS):
         options = ["--gpus-per-node=1", "--mem=1G", "--time=60", f"--output={folder}/%j.log", "--job-name=puller"]
         subprocess.run(["sbatch", *options, "--wrap", " ".join(command)], check=True, stdout=subprocess.DEVNULL)
     while subprocess.run(["squeue", "-h", "--name=puller"], check=True, capture_output=True).stdout:
         time.sleep(0.2)
-    ends = [
-        line["datetime_complete"]
-        for text in journal.read_text().splitlines()
-        if "datetime_complete" in (line := json.loads(text)) and line.get("state") == 1
-    ]
-    from datetime import datetime
-
-    ended = max(datetime.fromisoformat(end).timestamp() for end in ends)
-    return [float(DURATIONS[int(draw * len(DURATIONS))]) for draw in draws], ended - began
+    lines = (json.loads(text) for text in journal.read_text().splitlines())
+    ends = [line["datetime_complete"] for line in lines if line.get("state") == 1]
+    assert len(ends) == len(durations)
+    return max(datetime.fromisoformat(end).timestamp() for end in ends) - began
 
 
 def main() -> None:
@@ -99,35 +99,26 @@ def main() -> None:
     cluster.start()
     os.environ.update(cluster.environ)
     os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    warm = {"profile.slurm.trials_per_lane": 2 * given.trials // GPUS, "profile.slurm.max_jobs": GPUS}
+    warm = {"profile.slurm.trials_per_lane": given.trials // GPUS, "profile.slurm.max_jobs": GPUS}
     two = warm | {"profile.slurm.lanes_per_job": 2, "profile.slurm.max_jobs": GPUS // 2}
-    rows: dict[str, list[float]] = {}
+    ways: dict[str, Callable[[Path, list[int]], float]] = {
+        "one trial per job": partial(ours, {}),
+        "lanes kept warm": partial(ours, warm),
+        "two lanes per job": partial(ours, two),
+        "pulled from a journal": pulled,
+    }
+    rows: dict[str, list[float]] = {name: [] for name in (*ways, "list scheduler")}
     for seed in range(given.repeat):
-        draws: list[float] = []
-        ways: dict[str, Callable[..., tuple[list[float], float]]] = {
-            "one trial per job": partial(ours, {}),
-            "lanes kept warm": partial(ours, warm),
-            "two lanes per job": partial(ours, two),
-            "jobs pull from a journal": partial(pulled, draws),
-        }
+        durations = random.Random(seed).choices(DURATIONS, k=given.trials)
         for name, way in ways.items():
             with tempfile.TemporaryDirectory() as folder:
-                seconds, makespan = way(Path(folder), seed, given.trials)
-                if not draws:
-                    draws += [_draw(path) for path in sorted(Path(folder).glob("runs/*/trials/*/trial.json"))]
-            rows.setdefault(name, []).append(sum(seconds) / (GPUS * makespan))
+                makespan = way(Path(folder), durations)
+            rows[name].append(sum(durations) / (GPUS * makespan))
             print(f"seed {seed}, {name}: {rows[name][-1]:.1%}, makespan {makespan:.1f} s", flush=True)
-        rows.setdefault("ideal", []).append(
-            ideal([float(DURATIONS[int(d * len(DURATIONS))]) for d in draws], GPUS)
-        )
-        print(f"seed {seed}, ideal: {rows['ideal'][-1]:.1%}", flush=True)
+        rows["list scheduler"].append(ideal([float(seconds) for seconds in durations], GPUS))
     print("| way | median | from | to |\n|---|---|---|---|")
     for name, found in rows.items():
         print(f"| {name} | {statistics.median(found):.1%} | {min(found):.1%} | {max(found):.1%} |")
-
-
-def _draw(path: Path) -> float:
-    return float(json.loads(path.read_text())["recipe"]["draw"])
 
 
 if __name__ == "__main__":
