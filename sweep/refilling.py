@@ -54,10 +54,10 @@ class Refiller:
         return min(places, self.jobs_needed())
 
     def jobs_needed(self) -> int:
-        """Jobs for the trials to come, if each does as many as the profile says."""
+        """Jobs for the trials to come, if each does as many as the profile says; one to find that none is."""
         board, packing = self.board, self.board.launcher.packing
         to_come = board.spec.limits.trials - sum(record.state.is_final for record in board.trials.values())
-        return math.ceil(to_come / (packing.lanes * packing.trials_per_lane))
+        return max(1, math.ceil(to_come / (packing.lanes * packing.trials_per_lane)))
 
     def trials_for_a_job(self) -> list[TrialRecord] | Ending:
         """One trial for each lane, those that wait for another attempt first; or why there is none.
