@@ -122,7 +122,8 @@ def make_plan(
     whole_job = lane_seconds([limits.trial], packing.trials_per_lane)
     jobs = math.ceil(limits.trials / (packing.lanes * packing.trials_per_lane))
     gpu_hours = jobs * profile.granted_seconds(whole_job) * packing.gpus(packing.lanes) / 3600
-    rounds_seconds = math.ceil(limits.trials / slots) * job_seconds
+    at_once = packing.lanes * min(slots // packing.lanes, jobs)
+    rounds_seconds = math.ceil(limits.trials / at_once) * job_seconds
     counts = [_count(parameter) for parameter in spec.space.values()]
     gpus_per_trial = packing.gpus(packing.lanes) / packing.lanes
     affordable = _affordable(spec, slots, job_seconds, gpus_per_trial)
@@ -136,7 +137,7 @@ def make_plan(
         fixed=spec.fixed,
         slots=slots,
         launcher=profile.launcher,
-        jobs_at_once=min(slots // packing.lanes, jobs),
+        jobs_at_once=at_once // packing.lanes,
         packing=packing,
         trial_limit_seconds=limits.trial,
         trials_wanted=limits.trials,

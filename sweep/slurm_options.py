@@ -71,6 +71,9 @@ class SlurmOptions(BaseModel):
         ge=300,
         description="the request of a driver's own job (launch --detach); it is succeeded in time",
     )
+    driver_mem_gb: float = Field(
+        2.0, ge=0, description="memory of the driver's own job, which can take half a GB; 0: the site's default"
+    )
     driver_options: SbatchOptions = Field(
         default_factory=dict, description="options of sbatch for the driver's own job, such as its partition"
     )

@@ -17,10 +17,11 @@ def drive_in_job(run: Annotated[str, typer.Argument(help="The run, by path.")]) 
     from pathlib import Path
 
     from sweep.commands.drive import drive_and_report
-    from sweep.launchers.driver_job import succession
+    from sweep.launchers.driver_job import check_succession, succession
     from sweep.run import find_run, open_run
 
     paths = find_run(run, Path())
+    check_succession(paths)
     with succession(open_run(paths).profile, paths):
         patience = time.monotonic() + FORMER_DRIVER_SECONDS
         while True:

@@ -19,7 +19,8 @@ from dataclasses import asdict, dataclass
 from submitit.slurm.slurm import _make_sbatch_string
 
 from sweep import files
-from sweep.errors import EXIT_DETACHED, SubmissionError
+from sweep.errors import EXIT_DETACHED, BreakerError, SubmissionError
+from sweep.events import EventLog
 from sweep.launchers import slurm_commands as slurm
 from sweep.launchers.environment import FOLDERS, environment
 from sweep.launchers.slurm_script import export_lines, guarded, python
@@ -27,6 +28,7 @@ from sweep.paths import RunPaths
 from sweep.profile import Profile
 
 TERM_SECONDS = 60  # before its time limit, the driver is told to leave
+SHORT_LIVES, SHORT_SECONDS = 5, 120.0  # so many drivers that lived no longer, on average: no more of them
 SUCCESSOR_TRIES, SUCCESSOR_SECONDS = 3, 20.0  # to have one in the queue, and between them
 
 
@@ -89,6 +91,7 @@ def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
         job_name=_job_name(paths),
         time=math.ceil(options.driver_time / 60),
         cpus_per_task=1,
+        mem=f"{math.ceil(options.driver_mem_gb * 1024)}M" if options.driver_mem_gb else None,
         setup=_setup(profile, paths),
         wckey=None,  # type: ignore[arg-type]  # which leaves it out
         use_srun=False,
@@ -115,6 +118,28 @@ def _setup(profile: Profile, paths: RunPaths) -> list[str]:
     unset = [f"unset {name}" for name in FOLDERS if name not in exports]
     lines = guarded(profile.options.setup, paths.driver_setup_failed)
     return [*export_lines(exports), *lines, *export_lines(exports), *unset]
+
+
+def check_succession(paths: RunPaths) -> None:
+    """See that drivers do not follow each other in vain.
+
+    Raises:
+        BreakerError: many have, in a short time: something ends them all.
+    """
+    begun: list[float] = []
+    for line in files.read_lines(paths.events):
+        if line.get("event") == "succeeded":
+            begun.append(line["time"])
+        elif line.get("event") in ("resumed", "breaker"):  # somebody has looked at it since
+            begun.clear()
+    if len(begun) >= SHORT_LIVES and begun[-1] - begun[-SHORT_LIVES] < SHORT_LIVES * SHORT_SECONDS:
+        why = (
+            f"{SHORT_LIVES} driver jobs in a row ended within minutes, without coming to the study's end\n"
+            f"See {paths.driver_log}; mend the cause (slurm.driver_mem_gb, slurm.driver_options) and go on with "
+            f"`sweep resume {paths.root.name} --detach`"
+        )
+        EventLog(paths.events).write("breaker", why=why)
+        raise BreakerError(why)
 
 
 @contextmanager
