@@ -81,7 +81,7 @@ def summarize(
         best_accuracy_trial=best.number if best else None,
         fastest_seconds=fastest.train_seconds if fastest else None,
         fastest_trial=fastest.number if fastest else None,
-        eta_seconds=_eta_seconds(spec, trials, final, slots),
+        eta_seconds=_eta_seconds(spec, trials, final, min(slots, sum(bundle.lanes for bundle in live) or slots)),
     )
 
 
