@@ -37,21 +37,11 @@ def launch(
         KeyboardInterrupt: on Ctrl-C; the jobs go on.
     """
     from sweep.driving import drive
-    from sweep.paths import RunPaths
-    from sweep.preflight import check_budget, check_site
-    from sweep.run import check_data, check_search, create_run, known_models, read_files, runs_folder
-    from sweep.search.forecast import check_fits
-    from sweep.warm_start import gather, save_history
+    from sweep.launching import make_run
+    from sweep.run import runs_folder
 
-    spec, site = read_files(str(study), str(profile), changes or {})
-    check_data(spec)
-    check_search(spec)
-    check_fits(spec, known_models(spec, site, runs_folder(runs)))
-    check_budget(spec, site)
-    check_site(spec, site, RunPaths(runs_folder(runs) / spec.name))
-    starts = gather(spec, [str(run) for run in warm_start_from], runs_folder(runs))
-    paths = create_run(spec, site, runs_folder(runs))
-    save_history(paths, starts)
+    warm = [str(run) for run in warm_start_from]
+    paths = make_run(str(study), str(profile), changes or {}, runs_folder(runs), warm).paths
     drive(paths, "launched", lambda driver: None)
     return paths.root
 

@@ -61,7 +61,7 @@ LAYERS = {
         {"sweep.driver"},
         {"sweep.run", "sweep.surrogate"},
         {"sweep.doctor", "sweep.driving", "sweep.simulation", "sweep.warm_start"},
-        {"sweep.forecast"},
+        {"sweep.forecast", "sweep.launching"},
         {"sweep.reporting"},
         {"sweep.api"},
         {"sweep"},

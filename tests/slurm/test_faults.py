@@ -229,14 +229,26 @@ def test_a_setup_line_that_fails_stops_the_study_before_it_costs_trials(tmp_path
 
 
 @pytest.mark.parametrize(("key", "value"), [("partition", "nowhere"), ("account", "nobody")])
-def test_a_job_that_the_site_refuses_ends_the_drive_with_its_reason(tmp_path: Path, key: str, value: str) -> None:
+def test_a_job_that_the_site_would_refuse_is_told_before_there_is_a_run(
+    tmp_path: Path, key: str, value: str
+) -> None:
     driver = launch(write_study(tmp_path, trials=2, seconds=0.5), **{key: value})
     text = driver.finish(60)
     assert driver.code == 1
-    assert "sbatch refused job" in text
+    assert "Slurm would refuse the study's jobs" in text
     assert key in text.lower()
-    finish(resume(f"--set=profile.slurm.{key}={'main' if key == 'partition' else 'research'}"))
-    assert {state for state, _ in states().values()} == {"completed"}
+    assert not RUN.exists()
+
+
+def test_a_job_that_the_site_refuses_ends_the_drive_with_its_reason(tmp_path: Path) -> None:
+    finish(launch(write_study(tmp_path, trials=1, seconds=0.5)))
+    driver = resume("--set=limits.trials=3", "--set=profile.slurm.partition=nowhere")
+    text = driver.finish(60)
+    assert driver.code == 1
+    assert "sbatch refused job" in text
+    assert "partition" in text
+    finish(resume("--set=profile.slurm.partition=main"))
+    assert {number: state for number, (state, _) in states().items()} == dict.fromkeys(range(3), "completed")
 
 
 def test_stop_cancels_the_jobs_and_resume_goes_on_from_their_checkpoints(tmp_path: Path, cluster: Cluster) -> None:

@@ -104,6 +104,9 @@ class DiesBeforeLaunching:
     is_bound_to_host = may_submit = True
     packing, retries, visibility_seconds = ALONE, {}, 0.0
 
+    def earlier_seconds(self, bundle):
+        return 0.0
+
     def granted_seconds(self, wanted_seconds):
         return wanted_seconds
 

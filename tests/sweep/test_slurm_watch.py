@@ -122,7 +122,7 @@ def test_a_job_that_the_accounting_does_not_know_yet_is_asked_of_the_controller_
 ) -> None:
     launcher = make()
     bundle = submitted(launcher)
-    slurm.answers("squeue", f"17|{name_of(launcher, bundle)}|RUNNING|1:05\n")
+    slurm.answers("squeue", f"17|{name_of(launcher, bundle)}|RUNNING|1:05|None\n")
     assert state(launcher, bundle) == JobState.PENDING
     assert state(launcher, bundle) == JobState.RUNNING
     assert (len(slurm.calls("sacct")), len(slurm.calls("squeue"))) == (1, 1), "one question per poll"
@@ -139,7 +139,7 @@ def test_where_a_site_requeues_the_controller_has_the_last_word_on_a_preempted_j
     launcher = make(requeue=requeue)
     bundle = submitted(launcher)
     slurm.answers("sacct", f"17|{name_of(launcher, bundle)}|PREEMPTED|42\n")
-    slurm.answers("squeue", f"17|{name_of(launcher, bundle)}|PENDING|0:00\n")
+    slurm.answers("squeue", f"17|{name_of(launcher, bundle)}|PENDING|0:00|BeginTime\n")
     assert [state(launcher, bundle) for _ in range(2)] == states
 
 
@@ -205,7 +205,7 @@ def test_another_job_that_was_given_the_same_id_is_none_of_ours(slurm: FakeSlurm
     launcher = make()
     bundle = submitted(launcher)
     slurm.answers("sacct", "17|somebody-elses|COMPLETED|42\n")
-    slurm.answers("squeue", "17|somebody-elses|RUNNING|0:42\n")
+    slurm.answers("squeue", "17|somebody-elses|RUNNING|0:42|None\n")
     assert [state(launcher, bundle) for _ in range(3)] == [JobState.PENDING] * 3
 
 
@@ -230,7 +230,7 @@ def test_while_nobody_answers_the_last_word_counts(slurm: FakeSlurm, make: Make)
 def test_a_site_without_accounting_is_never_asked_for_it(slurm: FakeSlurm, make: Make) -> None:
     launcher = make(accounting=False)
     bundle = submitted(launcher)
-    slurm.answers("squeue", f"17|{name_of(launcher, bundle)}|COMPLETED|2-03:04:05\n")
+    slurm.answers("squeue", f"17|{name_of(launcher, bundle)}|COMPLETED|2-03:04:05|None\n")
     assert state(launcher, bundle) == JobState.EXITED
     assert slurm.calls("sacct") == []
     assert launcher.charged_seconds(bundle) == 2 * 86_400 + 3 * 3600 + 4 * 60 + 5
@@ -263,9 +263,9 @@ def test_an_unclear_answer_is_settled_by_the_jobs_name(slurm: FakeSlurm, make: M
     launcher = make()
     slurm.answers("sbatch", err="sbatch: error: Socket timed out on send/recv operation", code=1)
     bundle = submitted(launcher)
-    slurm.answers("squeue", f"23|{name_of(launcher, bundle)}|RUNNING|0:07\n")
+    slurm.answers("squeue", f"23|{name_of(launcher, bundle)}|RUNNING|0:07|None\n")
     assert state(launcher, bundle) == JobState.RUNNING
-    assert must_read_json(launcher.paths.job(bundle.name).slurm) == {"job_id": "23"}
+    assert must_read_json(launcher.paths.job(bundle.name).slurm)["job_id"] == "23"
 
 
 def test_a_job_whose_log_tells_of_memory_was_killed_for_it(slurm: FakeSlurm, make: Make) -> None:
