@@ -156,7 +156,7 @@ def ask_accounting(ids: Iterable[str]) -> list[SlurmJob]:
 def ask_controller(ids: Iterable[str] = (), names: Iterable[str] = ()) -> list[SlurmJob]:
     """The jobs of these ids or names that the controller still remembers, ended ones for some minutes."""
     chosen = [f"--jobs={','.join(ids)}"] if ids else [f"--name={','.join(names)}"]
-    command = ["squeue", "--me", "--noheader", "--states=all", "--format=%i|%j|%T|%M|%r", *chosen]
+    command = ["squeue", f"--user={os.getuid()}", "--noheader", "--states=all", "--format=%i|%j|%T|%M|%r", *chosen]
     try:
         text = run(command)
     except SlurmError as error:
