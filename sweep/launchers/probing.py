@@ -73,7 +73,7 @@ class SlurmProbe:
 
     def look(self) -> Look:
         """squeue, also once the job has ended; the controller remembers it for minutes."""
-        command = ["squeue", "--me", "--noheader", "--states=all", f"--name={self.job_name}", "--format=%T|%r|%N"]
+        command = ["squeue", "--noheader", "--states=all", f"--name={self.job_name}", "--format=%T|%r|%N"]
         lines = slurm.run(command).splitlines()
         word, reason, node = lines[0].split("|", 2) if lines and lines[0].count("|") == 2 else ("GONE", "", "")
         state = slurm.STATES.get(word, JobState.EXITED if word == "GONE" else JobState.RUNNING)
