@@ -7,10 +7,10 @@ from dataclasses import replace
 from sweep import files
 from sweep.board import Board
 from sweep.history import claim_of
-from sweep.ledger import Room, room
+from sweep.ledger import room
 from sweep.packing import is_hungry, seconds_for_next
 from sweep.proposing import Proposer
-from sweep.records import JOB_OVERHEAD_SECONDS, Attempt, Bundle, Ending, Job, TrialRecord, as_json
+from sweep.records import Attempt, Bundle, Ending, Job, TrialRecord, as_json
 
 
 class Feeder:
@@ -70,8 +70,7 @@ class Feeder:
                     return record
             if len(waiting) >= bundle.lanes or seconds <= 0:
                 return None
-            in_this_job = seconds + JOB_OVERHEAD_SECONDS
-            if isinstance(self.proposer.propose(Room(max(left.seconds, in_this_job), left.cut_by)), Ending):
+            if isinstance(self.proposer.propose(left, seconds), Ending):
                 return None
 
     def fits_memory(self, record: TrialRecord, bundle: Bundle) -> bool:

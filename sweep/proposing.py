@@ -57,18 +57,21 @@ class Proposer:
             while not isinstance(self.propose(left), Ending):
                 pass
 
-    def propose(self, left: Room) -> TrialRecord | Ending:
+    def propose(self, left: Room, seconds_in_lane: float = 0.0) -> TrialRecord | Ending:
         """Ask for a trial and write it down before anything runs.
 
         Where a budget has no room for a whole trial, only recipes will do that are known to need less. While
         nothing is known, a trial gets what is left, but not before the jobs in flight, which may turn out cheaper.
+        A lane of a job that runs has so many seconds for it, which are paid for already.
         """
         board, limit = self.board, self.board.spec.limits.trial
         if len(board.trials) >= board.spec.limits.trials:
             return Ending.TRIALS
         in_flight = len(board.bundles_in_flight())
-        is_short = left.seconds < board.launcher.granted_seconds(limit + JOB_OVERHEAD_SECONDS)
-        rest = board.launcher.grantable_seconds(left.seconds) - JOB_OVERHEAD_SECONDS if is_short else limit
+        has_room = left.seconds >= board.launcher.granted_seconds(limit + JOB_OVERHEAD_SECONDS)
+        is_short = not has_room and seconds_in_lane < limit
+        in_a_job = board.launcher.grantable_seconds(left.seconds) - JOB_OVERHEAD_SECONDS if is_short else limit
+        rest = max(in_a_job, seconds_in_lane)
         is_known = bool(board.models) and ("epochs" in board.spec.space or "epochs" in board.spec.fixed)
         if is_short and (rest < LEAST_SHARE * limit or (in_flight and not is_known)):
             return left.cut_by

@@ -106,3 +106,17 @@ def test_stop_ends_a_study_that_a_job_drives(tmp_path: Path, cluster: Cluster) -
     stop = Driver("stop", "sleepy")
     assert "Stopped sleepy" in stop.finish(150)
     wait_until(lambda: cluster.run("squeue", "--noheader") == "", "no job is left", 60)
+
+
+def test_a_budget_holds_for_lanes_by_slurms_own_count(tmp_path: Path, cluster: Cluster) -> None:
+    study = write_study(tmp_path, trials=100, limit="20s", limits="gpu_hours = 0.05", seconds=3.0)
+    text = finish(launch(study, lanes_per_job=2, trials_per_lane=3, max_jobs=2))
+    assert "the GPU-hours are spent" in text
+    booked = cluster.run(
+        "sacct", "-X", "-n", "-P", "-o", "ElapsedRaw,AllocTRES", "-j", ",".join(job_ids().values())
+    )
+    rows = [line.split("|") for line in booked.splitlines()]
+    charged = sum(int(seconds) * (2 if "gres/gpu=2" in tres else 1) for seconds, tres in rows)
+    assert charged <= 0.05 * 3600
+    assert charged == sum(event["gpu_seconds"] for event in events(RUN, "job_ended"))
+    assert len(states()) >= 4
