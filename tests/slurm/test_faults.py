@@ -223,7 +223,9 @@ def test_a_setup_line_that_fails_stops_the_study_before_it_costs_trials(tmp_path
     assert driver.code == 1
     assert "module_that_is_not_there load rocm" in text
     assert results(RUN) == {}
-    assert len(events(RUN, "submitted")) <= 10, "no more than were in the queue already"
+    assert len(events(RUN, "submitted")) < 10 + 5, (
+        "ten may be in flight, and four may follow before the fifth has failed"
+    )
     finish(resume("--set=profile.slurm.setup=[]", "--set=limits.trials=8"))
     assert {state for state, _ in states().values()} == {"completed"}
 
