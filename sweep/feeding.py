@@ -10,7 +10,7 @@ from sweep.history import claim_of
 from sweep.ledger import room
 from sweep.packing import is_hungry, seconds_for_next
 from sweep.proposing import Proposer
-from sweep.records import Attempt, Bundle, Ending, Job, TrialRecord, as_json
+from sweep.records import Attempt, Bundle, Ending, Job, TrialRecord, TrialState, as_json
 
 
 class Feeder:
@@ -41,7 +41,7 @@ class Feeder:
             return
         trials = self.board.trials
         decided = {number for number in self.board.trials_of(bundle) if trials[number].state.is_final}
-        while is_hungry(bundle, began, decided):
+        while is_hungry(bundle, began, decided, ahead=not self.is_late()):
             seconds = seconds_for_next(bundle, began, decided, self.board.clock.time())
             record = self.trial_for(seconds, bundle)
             if record is None:
@@ -53,6 +53,12 @@ class Feeder:
             self.write(bundle)
             trials[record.number] = replace(record, attempts=attempt.number, in_flight=True)
             self.board.events.write("handed", job=bundle.name, trial=attempt.trial, attempt=attempt.number)
+
+    def is_late(self) -> bool:
+        """Whether the trials to come are the last two for each lane: each goes to the lane that is free first."""
+        states = [record.state for record in self.board.trials.values()]
+        to_come = self.board.spec.limits.trials - len(states) + states.count(TrialState.QUEUED)
+        return to_come <= 2 * states.count(TrialState.RUNNING)
 
     def trial_for(self, seconds: float, bundle: Bundle) -> TrialRecord | None:
         """The longest waiting trial that a lane can do in this time, else a new one.

@@ -53,12 +53,15 @@ def seconds_for_next(bundle: Bundle, began: Mapping[int, float], decided: Collec
     return job_end - min(free)
 
 
-def is_hungry(bundle: Bundle, began: Collection[int], decided: Collection[int]) -> bool:
-    """Whether the job should have another trial: one for every four lanes waits, so that none is ever idle."""
+def is_hungry(bundle: Bundle, began: Collection[int], decided: Collection[int], *, ahead: bool = True) -> bool:
+    """Whether the job should have another trial: one for every four lanes waits, so that none is ever idle.
+
+    Without `ahead`, none waits: what is handed to a job may be begun sooner by another.
+    """
     undecided = _undecided(bundle, decided)
     waiting = sum(attempt.trial not in began for attempt in undecided)
     idle = bundle.lanes - (len(undecided) - waiting)
-    return waiting < idle + math.ceil(bundle.lanes / 4)
+    return waiting < idle + (math.ceil(bundle.lanes / 4) if ahead else 0)
 
 
 def _undecided(bundle: Bundle, decided: Collection[int]) -> list[Attempt]:

@@ -47,13 +47,17 @@ class Proposer:
         """Propose the last trials together, as many as run now: the longest of them can then begin first.
 
         Else a long one that begins last would leave all GPUs but one idle at the end. Of what is told in the
-        meantime, these proposals know nothing; before, the search has the last word on each.
+        meantime, these proposals know nothing. Where the sampler would learn nothing from it, twice as many.
         """
         board, launcher = self.board, self.board.launcher
         to_come = board.spec.limits.trials - len(board.trials)
         at_once = sum(record.state == TrialState.RUNNING for record in board.trials.values())
         longest = launcher.granted_seconds(board.spec.limits.trial + JOB_OVERHEAD_SECONDS)
-        if board.models and to_come <= at_once and to_come * longest <= left.seconds:
+        if (
+            board.models
+            and to_come <= at_once * (1 if board.search.learns else 2)
+            and to_come * longest <= left.seconds
+        ):
             while not isinstance(self.propose(left), Ending):
                 pass
 

@@ -33,6 +33,9 @@ from sweep.spec import StudySpec
 from sweep.walltime import WalltimeModels
 
 
+UNINFORMED = ("random", "qmc")  # samplers that take no notice of results
+
+
 class SpaceExhaustedError(Exception):
     """Every recipe of the space that fits the limit has been proposed."""
 
@@ -90,6 +93,11 @@ class Search:
             for record in self.history:
                 view.add(record.number, record.spec.params, {})
                 view.tell(record)
+
+    @property
+    def learns(self) -> bool:
+        """Whether the next proposals depend on what was told."""
+        return sampler_name(self.spec, self.count + len(self.history)) not in UNINFORMED
 
     def reconcile(self, records: Mapping[int, TrialRecord]) -> list[int]:
         """Bring storage and views in line with the trial folders, which are the truth.
