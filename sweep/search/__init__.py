@@ -32,7 +32,6 @@ from sweep.search.views import DIRECTIONS, View
 from sweep.spec import StudySpec
 from sweep.walltime import WalltimeModels
 
-
 UNINFORMED = ("random", "qmc")  # samplers that take no notice of results
 
 
