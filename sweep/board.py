@@ -11,7 +11,7 @@ from sweep.history import load_jobs, load_trials
 from sweep.launchers import Launcher
 from sweep.ledger import Ledger, balance
 from sweep.paths import RunPaths
-from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Job, TrialRecord
+from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Job, TrialRecord, TrialState
 from sweep.search import Search
 from sweep.spec import StudySpec
 from sweep.timings import TimingsFile, timings_of
@@ -69,6 +69,14 @@ class Board:
     def bundles_in_flight(self) -> dict[str, Bundle]:
         """The bundles whose jobs are not known to have ended."""
         return {name: job.bundle for name, job in self.jobs.items() if job.end is None}
+
+    def lanes_at_work(self) -> int:
+        """Lanes of the jobs that have begun."""
+        return sum(
+            bundle.lanes
+            for bundle in self.bundles_in_flight().values()
+            if any(self.trials[number].state != TrialState.QUEUED for number in self.trials_of(bundle))
+        )
 
     def trials_of(self, bundle: Bundle) -> list[int]:
         """The bundle's trials, less those whose folder somebody has removed."""

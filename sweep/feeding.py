@@ -55,10 +55,10 @@ class Feeder:
             self.board.events.write("handed", job=bundle.name, trial=attempt.trial, attempt=attempt.number)
 
     def is_late(self) -> bool:
-        """Whether the trials to come are the last two for each lane: each goes to the lane that is free first."""
+        """Whether the trials to come are the last few of each lane: each goes to the lane that is free first."""
         states = [record.state for record in self.board.trials.values()]
         to_come = self.board.spec.limits.trials - len(states) + states.count(TrialState.QUEUED)
-        return to_come <= 2 * states.count(TrialState.RUNNING)
+        return to_come <= (self.proposer.rounds_ahead + 1) * self.board.lanes_at_work()
 
     def trial_for(self, seconds: float, bundle: Bundle) -> TrialRecord | None:
         """The longest waiting trial that a lane can do in this time, else a new one.

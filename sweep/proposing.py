@@ -43,6 +43,11 @@ class Proposer:
         ]
         return sorted(waiting, key=self.needed_seconds, reverse=True)
 
+    @property
+    def rounds_ahead(self) -> int:
+        """How many of the last trials of each lane are proposed together."""
+        return 1 if self.board.search.learns else 2
+
     def look_ahead(self, left: Room) -> None:
         """Propose the last trials together, as many as run now: the longest of them can then begin first.
 
@@ -51,13 +56,9 @@ class Proposer:
         """
         board, launcher = self.board, self.board.launcher
         to_come = board.spec.limits.trials - len(board.trials)
-        at_once = sum(record.state == TrialState.RUNNING for record in board.trials.values())
+        at_once = board.lanes_at_work()
         longest = launcher.granted_seconds(board.spec.limits.trial + JOB_OVERHEAD_SECONDS)
-        if (
-            board.models
-            and to_come <= at_once * (1 if board.search.learns else 2)
-            and to_come * longest <= left.seconds
-        ):
+        if board.models and to_come <= at_once * self.rounds_ahead and to_come * longest <= left.seconds:
             while not isinstance(self.propose(left), Ending):
                 pass
 
