@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from functools import cached_property
 
+from sweep import files
 from sweep.events import EventLog, driven_seconds
 from sweep.history import load_jobs, load_trials
 from sweep.launchers import Launcher
 from sweep.ledger import Ledger, balance
 from sweep.paths import RunPaths
-from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Job, TrialRecord, TrialState
+from sweep.records import JOB_OVERHEAD_SECONDS, Attempt, Bundle, Job, TrialRecord, TrialState, as_json
 from sweep.search import Search
 from sweep.spec import StudySpec
 from sweep.timings import TimingsFile, timings_of
@@ -69,6 +70,19 @@ class Board:
     def bundles_in_flight(self) -> dict[str, Bundle]:
         """The bundles whose jobs are not known to have ended."""
         return {name: job.bundle for name, job in self.jobs.items() if job.end is None}
+
+    def write_bundle(self, bundle: Bundle) -> None:
+        """The intent of a launch, or a bundle with more in it: on disk first, where the job's lanes read it."""
+        files.replace(self.paths.job(bundle.name).bundle, files.to_json(as_json(bundle)))
+        self.jobs[bundle.name] = Job(bundle)
+
+    def hand_out(self, record: TrialRecord, attempt: Attempt) -> None:
+        """The trial's attempt is in a bundle that is written."""
+        self.trials[record.number] = replace(record, attempts=attempt.number, in_flight=True)
+
+    def undecided(self) -> int:
+        """Trials of the study that have no result, those not proposed yet included."""
+        return self.spec.limits.trials - sum(record.state.is_final for record in self.trials.values())
 
     def lanes_at_work(self) -> int:
         """Lanes of the jobs that have begun."""

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sweep import files
 from sweep.board import Board
 from sweep.history import claim_of
 from sweep.ledger import room
 from sweep.packing import is_hungry, seconds_for_next
 from sweep.proposing import Proposer
-from sweep.records import Attempt, Bundle, Ending, Job, TrialRecord, TrialState, as_json
+from sweep.records import Attempt, Bundle, Ending, TrialRecord, TrialState
 
 
 class Feeder:
@@ -22,10 +21,11 @@ class Feeder:
 
     def feed(self) -> None:
         """Keep a trial waiting in each open bundle, beside those that its lanes run; close it once none fits."""
-        for bundle in self.board.bundles_in_flight().values():
-            began = self.claims(bundle)
-            if not bundle.is_closed and began:
-                self.feed_one(bundle, began)
+        bundles = [bundle for bundle in self.board.bundles_in_flight().values() if not bundle.is_closed]
+        ahead = bool(bundles) and not self.is_late()
+        for bundle in bundles:
+            if began := self.claims(bundle):
+                self.feed_one(bundle, began, ahead)
 
     def claims(self, bundle: Bundle) -> dict[int, float]:
         """When the trials of a bundle were begun, of those that were (`time.time()` of their node)."""
@@ -34,24 +34,23 @@ class Feeder:
                 self.began[attempt] = claim["claimed_at"]
         return {attempt.trial: self.began[attempt] for attempt in bundle.attempts if attempt in self.began}
 
-    def feed_one(self, bundle: Bundle, began: dict[int, float]) -> None:
+    def feed_one(self, bundle: Bundle, began: dict[int, float], ahead: bool) -> None:
         """Hand over trials until the job is content, or close its bundle, as that of a job of older code."""
         if bundle.code != self.proposer.code:
-            self.write(replace(bundle, is_closed=True))
+            self.board.write_bundle(replace(bundle, is_closed=True))
             return
-        trials = self.board.trials
-        decided = {number for number in self.board.trials_of(bundle) if trials[number].state.is_final}
-        while is_hungry(bundle, began, decided, ahead=not self.is_late()):
+        decided = {n for n in self.board.trials_of(bundle) if self.board.trials[n].state.is_final}
+        while is_hungry(bundle, began, decided, ahead=ahead):
             seconds = seconds_for_next(bundle, began, decided, self.board.clock.time())
             record = self.trial_for(seconds, bundle)
             if record is None:
-                self.write(replace(bundle, is_closed=True))
+                self.board.write_bundle(replace(bundle, is_closed=True))
                 return
             record = self.proposer.with_code(record)
-            attempt = Attempt(record.number, record.attempts + 1, self.proposer.needed_seconds(record))
+            attempt = self.proposer.next_attempt(record)
             bundle = replace(bundle, attempts=(*bundle.attempts, attempt))
-            self.write(bundle)
-            trials[record.number] = replace(record, attempts=attempt.number, in_flight=True)
+            self.board.write_bundle(bundle)
+            self.board.hand_out(record, attempt)
             self.board.events.write("handed", job=bundle.name, trial=attempt.trial, attempt=attempt.number)
 
     def is_late(self) -> bool:
@@ -83,8 +82,3 @@ class Feeder:
         """Whether the job's lanes have the memory that the trial is to get."""
         wanted = self.proposer.mem_gb(record)
         return wanted is None or bundle.mem_gb is None or wanted <= bundle.mem_gb
-
-    def write(self, bundle: Bundle) -> None:
-        """The job's lanes read its bundle again before each trial."""
-        files.replace(self.board.paths.job(bundle.name).bundle, files.to_json(as_json(bundle)))
-        self.board.jobs[bundle.name] = Job(bundle)

@@ -81,6 +81,11 @@ def load_history(paths: RunPaths) -> list[TrialRecord]:
     ]
 
 
+def load_driver_jobs(paths: RunPaths) -> list[str]:
+    """The Slurm jobs in which drivers of this run may wait or work, by id."""
+    return list((read_json(paths.driver_jobs) or {}).get("ids", ()))
+
+
 def _folders(parent: Path) -> list[Path]:
     return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
 

@@ -11,6 +11,7 @@ from sweep.history import used_seconds
 from sweep.ledger import LEAST_SHARE, Room
 from sweep.records import (
     JOB_OVERHEAD_SECONDS,
+    Attempt,
     Ending,
     JobState,
     TrialRecord,
@@ -120,6 +121,10 @@ class Proposer:
         trial = self.board.paths.trial(spec.number)
         trial.folder.mkdir(parents=True, exist_ok=True)
         files.replace(trial.spec, files.to_json(as_json(spec)))
+
+    def next_attempt(self, record: TrialRecord) -> Attempt:
+        """The trial's next launch."""
+        return Attempt(record.number, record.attempts + 1, self.needed_seconds(record))
 
     def needed_seconds(self, record: TrialRecord) -> float:
         """Seconds of a lane that the trial's next attempt asks for."""

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import socket
-from dataclasses import replace
 
-from sweep import files
 from sweep.board import Board
 from sweep.feeding import Feeder
 from sweep.ledger import room
 from sweep.packing import lane_seconds
 from sweep.proposing import Proposer
-from sweep.records import JOB_OVERHEAD_SECONDS, Attempt, Bundle, Ending, Job, TrialRecord, as_json
+from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, Ending, TrialRecord
 
 
 class Refiller:
@@ -56,8 +54,7 @@ class Refiller:
     def jobs_needed(self) -> int:
         """Jobs for the trials to come, if each does as many as the profile says; one to find that none is."""
         board, packing = self.board, self.board.launcher.packing
-        to_come = board.spec.limits.trials - sum(record.state.is_final for record in board.trials.values())
-        return max(1, math.ceil(to_come / (packing.lanes * packing.trials_per_lane)))
+        return max(1, math.ceil(board.undecided() / (packing.lanes * packing.trials_per_lane)))
 
     def trials_for_a_job(self) -> list[TrialRecord] | Ending:
         """One trial for each lane, those that wait for another attempt first; or why there is none.
@@ -96,9 +93,7 @@ class Refiller:
         board, packing = self.board, self.board.launcher.packing
         trials = [self.proposer.with_code(record) for record in trials]
         trials = sorted(trials, key=self.proposer.needed_seconds, reverse=True)
-        attempts = tuple(
-            Attempt(record.number, record.attempts + 1, self.proposer.needed_seconds(record)) for record in trials
-        )
+        attempts = tuple(map(self.proposer.next_attempt, trials))
         memories = [mem_gb for record in trials if (mem_gb := self.proposer.mem_gb(record)) is not None]
         first = min(attempts, key=lambda attempt: attempt.trial)
         bundle = Bundle(
@@ -113,12 +108,10 @@ class Refiller:
             is_closed=not packing.is_fed,
             code=self.proposer.code,
         )
-        folder = board.paths.job(bundle.name)
-        folder.folder.mkdir(parents=True, exist_ok=True)
-        files.replace(folder.bundle, files.to_json(as_json(bundle)))
-        board.jobs[bundle.name] = Job(bundle)
+        board.paths.job(bundle.name).folder.mkdir(parents=True, exist_ok=True)
+        board.write_bundle(bundle)
         for record, attempt in zip(trials, attempts, strict=True):
-            board.trials[record.number] = replace(record, attempts=attempt.number, in_flight=True)
+            board.hand_out(record, attempt)
         board.launcher.submit(bundle)
         board.events.write("submitted", job=bundle.name, attempts=[[a.trial, a.number] for a in attempts])
 
@@ -126,7 +119,6 @@ class Refiller:
         """For as many trials per lane as the profile says, or fewer where the study's limits leave less."""
         board, packing = self.board, self.board.launcher.packing
         left = room(board.ledger, board.walltime_left(), packing.gpus(len(trials))).seconds
-        to_come = board.spec.limits.trials - sum(record.state.is_final for record in board.trials.values())
-        most = min(packing.trials_per_lane, max(1, -(-to_come // len(trials))))
+        most = min(packing.trials_per_lane, max(1, math.ceil(board.undecided() / len(trials))))
         requests = (self.request_seconds(trials, count) for count in range(most, 1, -1))
         return next((seconds for seconds in requests if seconds <= left), self.request_seconds(trials, 1))

@@ -31,9 +31,8 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE, *, ne
             signal.signal(number, _detach)
 
     def draw(board: Board) -> None:
-        summary = summarize(
-            board.spec, board.trials, board.ledger, board.launcher.slots * board.launcher.packing.lanes
-        )
+        lanes = board.launcher.slots * board.launcher.packing.lanes
+        summary = summarize(board.spec, board.trials, board.ledger, lanes, board.jobs.values())
         driver = "this terminal; Ctrl-C detaches, the jobs go on"
         view.update(summary, board.trials, driver, board.events.notices)
 

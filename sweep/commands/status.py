@@ -13,6 +13,7 @@ from rich.live import Live
 from sweep.commands.options import AsJson, RunsFolder, StudyName, console, print_json
 from sweep.events import notices
 from sweep.files import read_json, read_text
+from sweep.history import load_driver_jobs
 from sweep.lock import Owner, live_owner
 from sweep.records import TrialState
 from sweep.run import Run, find_run, open_run, runs_folder
@@ -68,7 +69,7 @@ def _panel(run: Run) -> RenderableType:
     running = [record for record in run.trials.values() if record.state == TrialState.RUNNING]
     over = summary.done >= summary.trials_wanted
     nobody = "none" if over else f"none; `sweep resume {run.spec.name}` goes on"
-    jobs = (read_json(run.paths.driver_jobs) or {}).get("ids", [])
+    jobs = load_driver_jobs(run.paths)
     in_jobs = f"Slurm job{'s' if len(jobs) > 1 else ''} {', '.join(jobs)}" if jobs else ""
     if owner:
         who = f"{owner.host}, process {owner.pid}" + (f" ({in_jobs})" if jobs else "")

@@ -12,40 +12,24 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 
 from submitit.slurm.slurm import _make_sbatch_string
 
 from sweep import files
 from sweep.errors import EXIT_DETACHED, BreakerError, SubmissionError
 from sweep.events import EventLog
+from sweep.history import load_driver_jobs
 from sweep.launchers import slurm_commands as slurm
 from sweep.launchers.environment import FOLDERS, environment
-from sweep.launchers.slurm_script import export_lines, guarded, python
+from sweep.launchers.slurm_script import export_lines, guarded, job_name, megabytes, place, python
 from sweep.paths import RunPaths
 from sweep.profile import Profile
 
 TERM_SECONDS = 60  # before its time limit, the driver is told to leave
 SHORT_LIVES, SHORT_SECONDS = 5, 120.0  # so many drivers that lived no longer, on average: no more of them
 SUCCESSOR_TRIES, SUCCESSOR_SECONDS = 3, 20.0  # to have one in the queue, and between them
-
-
-@dataclass(frozen=True)
-class DriverJobs:
-    """The driver jobs of a run that may still be in the queue or running."""
-
-    ids: tuple[str, ...]
-
-    @classmethod
-    def of(cls, paths: RunPaths) -> DriverJobs:
-        """As they were written down last."""
-        return cls(tuple((files.read_json(paths.driver_jobs) or {}).get("ids", ())))
-
-    def save(self, paths: RunPaths) -> None:
-        """Write them down."""
-        files.replace(paths.driver_jobs, files.to_json(asdict(self)))
 
 
 def detach(profile: Profile, paths: RunPaths) -> str:
@@ -58,7 +42,7 @@ def detach(profile: Profile, paths: RunPaths) -> str:
     """
     if profile.launcher == "slurm":
         job_id = submit(profile, paths)
-        DriverJobs((job_id,)).save(paths)
+        note_jobs(paths, job_id)
         return f"Slurm job {job_id}"
     with paths.driver_log.open("ab") as log:
         command = [sys.executable, "-m", "sweep", "resume", str(paths.root)]
@@ -84,19 +68,18 @@ def submit(profile: Profile, paths: RunPaths, after: str = "") -> str:
 def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
     """What sbatch is given for the driver's own job."""
     options = profile.options
-    place = {name: getattr(options, name) for name in ("partition", "account", "qos")}
-    text = _make_sbatch_string(
+    return _make_sbatch_string(
         command=f"exec {python(profile)} -u -m sweep drive-in-job {shlex.quote(str(paths.root))}",
         folder=paths.root,
         job_name=_job_name(paths),
         time=math.ceil(options.driver_time / 60),
         cpus_per_task=1,
-        mem=f"{math.ceil(options.driver_mem_gb * 1024)}M" if options.driver_mem_gb else None,
+        mem=megabytes(options.driver_mem_gb) if options.driver_mem_gb else None,
         setup=_setup(profile, paths),
         wckey=None,  # type: ignore[arg-type]  # which leaves it out
         use_srun=False,
         additional_parameters={
-            **{name: value for name, value in place.items() if value},
+            **{name: value for name, value in place(profile).items() if name != "constraint"},  # the GPUs' kind
             **({"dependency": f"afterany:{after}"} if after else {}),
             "no-requeue": True,
             "output": str(paths.driver_log),
@@ -105,11 +88,10 @@ def driver_script(profile: Profile, paths: RunPaths, after: str = "") -> str:
             **options.driver_options,
         },
     )
-    return text
 
 
 def _job_name(paths: RunPaths) -> str:
-    return f"{paths.root.name}-driver-{paths.run_id.read_text()[:6]}"
+    return job_name(f"{paths.root.name}-driver", paths.run_id.read_text())
 
 
 def _setup(profile: Profile, paths: RunPaths) -> list[str]:
@@ -150,7 +132,7 @@ def succession(profile: Profile, paths: RunPaths) -> Iterator[None]:
     """
     own = os.environ["SLURM_JOB_ID"]
     successor = _submit_successor(profile, paths, own)
-    DriverJobs((own, *successor)).save(paths)
+    note_jobs(paths, own, *successor)
     try:
         yield
     except BaseException as error:
@@ -178,18 +160,23 @@ def _submit_successor(profile: Profile, paths: RunPaths, own: str) -> tuple[str,
     return ()
 
 
+def note_jobs(paths: RunPaths, *ids: str) -> None:
+    """Write down the driver jobs that may be in the queue or running from now on."""
+    files.replace(paths.driver_jobs, files.to_json({"ids": ids}))
+
+
 def take_over(paths: RunPaths) -> None:
     """A driver that is no such job cancels those that wait to drive."""
-    ids = DriverJobs.of(paths).ids
+    ids = load_driver_jobs(paths)
     if ids and os.environ.get("SLURM_JOB_ID") not in ids:
         cancel_jobs(paths, ids)
 
 
-def cancel_jobs(paths: RunPaths, ids: tuple[str, ...]) -> None:
+def cancel_jobs(paths: RunPaths, ids: Sequence[str]) -> None:
     """Cancel driver jobs, as far as Slurm listens, and forget them all."""
     try:
         if ids:
             slurm.cancel(ids)
     except slurm.SlurmError as error:
         print(f"driver jobs {', '.join(ids)} may still wait; cancel them with scancel: {error}", flush=True)
-    DriverJobs(()).save(paths)
+    note_jobs(paths)

@@ -60,7 +60,7 @@ class SlurmProbe:
     def __init__(self, profile: Profile, paths: RunPaths, bundle: Bundle) -> None:
         self.profile, self.paths, self.bundle = profile, paths, bundle
         self.run_id = paths.root.name[-6:]
-        self.job_name = job_name(bundle, self.run_id)  # known before sbatch answers, and nobody else's
+        self.job_name = job_name(bundle.name, self.run_id)  # known before sbatch answers, and nobody else's
 
     def start(self, data: DataSet | None) -> None:
         """Write the pickle and the script, then call sbatch."""

@@ -148,9 +148,7 @@ def dry_run(script: Path) -> str:
 
 def ask_accounting(ids: Iterable[str]) -> list[SlurmJob]:
     """The jobs of these ids, from the accounting."""
-    fields = "JobIDRaw,JobName,State,ElapsedRaw"
-    text = run(["sacct", "-X", "-D", "-n", "-P", "-o", fields, "-j", ",".join(ids)])
-    return _last_starts(_job(*line.split("|")[:4]) for line in text.splitlines() if line.count("|") >= 3)
+    return _last_starts(_sacct("-D", "-j", ",".join(ids)))
 
 
 def ask_controller(ids: Iterable[str] = (), names: Iterable[str] = ()) -> list[SlurmJob]:
@@ -172,8 +170,11 @@ def ask_controller(ids: Iterable[str] = (), names: Iterable[str] = ()) -> list[S
 
 def find_in_accounting(names: Iterable[str], since: str) -> list[SlurmJob]:
     """The jobs of these names that were submitted since then, from the accounting."""
-    command = ["sacct", "-X", "-n", "-P", "-o", "JobIDRaw,JobName,State,ElapsedRaw", "-S", since]
-    text = run([*command, f"--name={','.join(names)}"])
+    return _sacct("-S", since, f"--name={','.join(names)}")
+
+
+def _sacct(*chosen: str) -> list[SlurmJob]:
+    text = run(["sacct", "-X", "-n", "-P", "-o", "JobIDRaw,JobName,State,ElapsedRaw", *chosen])
     return [_job(*line.split("|")[:4]) for line in text.splitlines() if line.count("|") >= 3]
 
 

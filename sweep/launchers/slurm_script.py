@@ -19,9 +19,21 @@ from sweep.records import Bundle
 SRUN_OPTIONS = ("--kill-on-bad-exit=0", "--wait=0")
 
 
-def job_name(bundle: Bundle, run_id: str) -> str:
-    """The name by which Slurm knows the job; no other run of the same study's name has it."""
-    return f"{bundle.name}-{run_id[:6]}"
+def job_name(name: str, run_id: str) -> str:
+    """The name by which Slurm knows a job; no other run of the same study's name has it."""
+    return f"{name}-{run_id[:6]}"
+
+
+def megabytes(mem_gb: float) -> str:
+    """Memory as sbatch takes it."""
+    return f"{math.ceil(mem_gb * 1024)}M"
+
+
+def place(profile: Profile) -> dict[str, Any]:
+    """Where jobs are to run and who pays for them, as far as the profile says."""
+    options = profile.options
+    named = {name: getattr(options, name) for name in ("partition", "account", "qos", "constraint")}
+    return {name: value for name, value in named.items() if value}
 
 
 def script(profile: Profile, paths: RunPaths, bundle: Bundle, run_id: str, environment: Mapping[str, str]) -> str:
@@ -30,17 +42,17 @@ def script(profile: Profile, paths: RunPaths, bundle: Bundle, run_id: str, envir
     text = _make_sbatch_string(
         command=f"{python(profile)} -P -u -m submitit.core._submit {shlex.quote(str(files.folder))}",
         folder=files.folder,
-        job_name=job_name(bundle, run_id),
+        job_name=job_name(bundle.name, run_id),
         time=math.ceil(bundle.request_seconds / 60),
         nodes=1,
         ntasks_per_node=bundle.lanes,
         cpus_per_task=profile.threads,
-        mem=None if bundle.mem_gb is None else f"{math.ceil(bundle.mem_gb * bundle.lanes * 1024)}M",
+        mem=None if bundle.mem_gb is None else megabytes(bundle.mem_gb * bundle.lanes),
         setup=setup(profile, files, environment),
         wckey=None,  # type: ignore[arg-type]  # which leaves it out
         srun_args=[f"--cpus-per-task={profile.threads}", *SRUN_OPTIONS, *options.srun_options],
         additional_parameters=_further_options(profile),
-        **_place(profile),
+        **place(profile),
         **_gpus(profile, math.ceil(bundle.lanes / options.lanes_per_gpu)),
     )
     if "signal" in options.sbatch_options:
@@ -85,12 +97,6 @@ def export_lines(environment: Mapping[str, str]) -> list[str]:
     """Lines that set variables; PYTHONPATH is put before what is there."""
     more = {"PYTHONPATH": "${PYTHONPATH:+:$PYTHONPATH}"}
     return [f"export {name}={shlex.quote(value)}{more.get(name, '')}" for name, value in environment.items()]
-
-
-def _place(profile: Profile) -> dict[str, Any]:
-    options = profile.options
-    named = {name: getattr(options, name) for name in ("partition", "account", "qos", "constraint")}
-    return {name: value for name, value in named.items() if value}
 
 
 def _gpus(profile: Profile, count: int) -> dict[str, Any]:

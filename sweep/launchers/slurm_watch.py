@@ -69,7 +69,7 @@ class Watch:
         Raises:
             SlurmError: it does not answer.
         """
-        names = {job_name(bundle, self.run_id): name for name, bundle in bundles.items()}
+        names = {job_name(bundle.name, self.run_id): name for name, bundle in bundles.items()}
         found = [job for job in slurm.ask_controller(names=names) if job.name in names]
         for job in found:
             self.ids[names[job.name]] = job.id
@@ -125,7 +125,7 @@ class Watch:
         elif names and (self.doubtful or time.monotonic() < self.trusts_accounting_at or self._wants_reasons()):
             self._ask_controller(names, bundles)
         elif names:
-            self._ask_accounting(names, bundles)
+            self._ask_accounting(names)
 
     def _wants_reasons(self) -> bool:
         """Whether it is time to ask why jobs wait, which the accounting does not know."""
@@ -149,9 +149,9 @@ class Watch:
             names[job_id] = name
         return names
 
-    def _ask_accounting(self, names: Mapping[str, str], bundles: Mapping[str, Bundle]) -> None:
+    def _ask_accounting(self, names: Mapping[str, str]) -> None:
         try:
-            told = self._ours(names, slurm.ask_accounting(names), bundles)
+            told = self._ours(names, slurm.ask_accounting(names))
         except slurm.SlurmError as error:
             self.next_query = 0.0
             self._distrust_accounting(error)
@@ -164,7 +164,7 @@ class Watch:
                 self.known[name] = job
 
     def _ask_controller(self, names: Mapping[str, str], bundles: Mapping[str, Bundle]) -> None:
-        told = self._ours(names, slurm.ask_controller(names), bundles)
+        told = self._ours(names, slurm.ask_controller(names))
         doubtful, self.doubtful = self.doubtful, {}
         for name in names.values():
             job = told.get(name) or doubtful.get(name)
@@ -173,19 +173,17 @@ class Watch:
             elif self._is_missing(bundles[name]):
                 self.gone.add(name)
 
-    def _ours(
-        self, names: Mapping[str, str], jobs: Iterable[slurm.SlurmJob], bundles: Mapping[str, Bundle]
-    ) -> dict[str, slurm.SlurmJob]:
+    def _ours(self, names: Mapping[str, str], jobs: Iterable[slurm.SlurmJob]) -> dict[str, slurm.SlurmJob]:
         """Of the jobs told, those of our names: a controller that crashed may give an id to another job.
 
         The accounting does not know the names of very young or very short jobs; the controller does.
         """
-        own = {job_id: job_name(bundles[name], self.run_id) for job_id, name in names.items()}
+        own = {job_id: job_name(name, self.run_id) for job_id, name in names.items()}
         return {names[job.id]: job for job in jobs if own.get(job.id) == job.name}
 
     def _look_up(self, nameless: Mapping[str, Bundle]) -> None:
         """Find jobs by their names, whose ids never arrived: the driver died, or sbatch gave no answer."""
-        names = {job_name(bundle, self.run_id): name for name, bundle in nameless.items()}
+        names = {job_name(bundle.name, self.run_id): name for name, bundle in nameless.items()}
         found = {names[job.name]: job for job in slurm.ask_controller(names=names) if job.name in names}
         missing = {
             name: bundle for name, bundle in nameless.items() if name not in found and self._is_missing(bundle)

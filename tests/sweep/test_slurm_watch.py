@@ -88,7 +88,7 @@ def state(launcher: SlurmLauncher, bundle: Bundle) -> JobState:
 
 
 def name_of(launcher: SlurmLauncher, bundle: Bundle) -> str:
-    return job_name(bundle, launcher.run_id)
+    return job_name(bundle.name, launcher.run_id)
 
 
 @pytest.mark.parametrize(
