@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep import files
+from sweep.board import Board
+from sweep.events import EventLog
+from sweep.launchers import make_launcher
 from sweep.paths import RunPaths
 from sweep.profile import Profile
 from sweep.records import (
@@ -22,6 +25,7 @@ from sweep.records import (
     as_json,
 )
 from sweep.run import Run, create_run, open_run
+from sweep.search import Search
 from sweep.spec import StudySpec
 from trainer.context import EpochReport
 
@@ -158,3 +162,9 @@ def written_run(runs: Path, spec: StudySpec, records: list[TrialRecord]) -> RunP
 
 def run_of(runs: Path, spec: StudySpec, records: list[TrialRecord]) -> Run:
     return open_run(written_run(runs, spec, records))
+
+
+def board_of(paths: RunPaths, spec: StudySpec, search: Search | None = None) -> Board:
+    """The board of a driver that begins, on this machine."""
+    search = search or Search(spec, paths.journal)
+    return Board(paths, spec, search, make_launcher(here(), paths, print), EventLog(paths.events))

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState as Verdict
-from sweep_builders import ended, gone, here, job, study, trial_spec, waiting, write_job, written_run
+from sweep_builders import board_of, ended, gone, job, study, trial_spec, waiting, write_job, written_run
 
-from sweep.board import Board
 from sweep.driver import Driver
 from sweep.errors import RunFolderError
 from sweep.events import EventLog
-from sweep.launchers import make_launcher
 from sweep.records import TrialRecord, TrialState
 from sweep.search import Search
 from sweep.search.storage import mend_journal
@@ -160,7 +158,7 @@ def test_a_driver_tells_a_rebuilt_study_what_it_told_the_old_one(tmp_path: Path)
     for record in records:
         events.write("told", trial=record.number, state=record.state.value)
     rebuilt = Search(SPEC, paths.journal)
-    Driver(Board(paths, SPEC, rebuilt, make_launcher(here(), paths, print), events)).adopt()
+    Driver(board_of(paths, SPEC, rebuilt)).adopt()
     assert contents(rebuilt) == contents(search)
 
 
@@ -241,8 +239,7 @@ def test_a_storage_at_a_url_is_used_instead_of_the_journal(tmp_path: Path, journ
 def test_a_driver_goes_on_though_the_folder_of_a_trial_in_flight_is_gone(tmp_path: Path) -> None:
     paths = written_run(tmp_path, SPEC, [ended(0)])
     write_job(paths, job(1))  # of which no trial is there
-    search = Search(SPEC, paths.journal)
-    driver = Driver(Board(paths, SPEC, search, make_launcher(here(), paths, print), EventLog(paths.events)))
+    driver = Driver(board_of(paths, SPEC))
     driver.adopt()
     driver.collector.collect()
     assert driver.board.bundles_in_flight() == {}
@@ -252,11 +249,7 @@ def test_a_trial_whose_last_job_was_booked_by_a_driver_that_died_then_is_lost(tm
     spec = SPEC.model_copy(update={"retries": 0})
     paths = written_run(tmp_path, spec, [waiting(0)])
     write_job(paths, job(0, end=gone(0)))
-    driver = Driver(
-        Board(
-            paths, spec, Search(spec, paths.journal), make_launcher(here(), paths, print), EventLog(paths.events)
-        )
-    )
+    driver = Driver(board_of(paths, spec))
     driver.adopt()
     assert driver.board.trials[0].state == TrialState.LOST
 

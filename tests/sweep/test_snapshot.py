@@ -7,19 +7,32 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from driving import Driver, events, results, sweep, wait_until, write_study
-from sweep_builders import claim, ended, here, job, run_of, study, trial_spec, write_job
+from sweep_builders import (
+    board_of,
+    claim,
+    ended,
+    here,
+    job,
+    run_of,
+    study,
+    trial_spec,
+    waiting,
+    write_job,
+    written_run,
+)
 
 import sweep as sweep_package
 from sweep.feeding import Feeder
 from sweep.history import load_jobs
 from sweep.paths import RunPaths
+from sweep.proposing import Proposer
 from sweep.reporting import write_report
 from sweep.run import create_run
 from sweep.snapshot import MOST_COPIED, SMALL_BYTES, changed_files, find_sources, job_pythonpath, take_snapshot
@@ -123,18 +136,18 @@ def test_a_job_that_runs_keeps_its_code_when_there_is_new_code(tmp_path):
     assert len(set(hashes())) == 2
 
 
-def test_a_job_of_older_code_gets_no_further_trials(tmp_path):
-    paths = create_run(study(), here(), tmp_path)
+@pytest.mark.parametrize(("code", "gets_more"), [("", True), ("older", False)])
+def test_a_job_of_older_code_gets_no_further_trials(tmp_path, code, gets_more):
+    spec = study(sampler="random")
+    paths = written_run(tmp_path, spec, [waiting(0)])
     made = job(0)
-    open_job = replace(made, bundle=replace(made.bundle, is_closed=False, code="old"))
-    paths.trial(0).folder.mkdir()
-    write_job(paths, open_job)
-    claim(paths, 0, 1)
-    bundle = open_job.bundle
-    board: Any = SimpleNamespace(paths=paths, jobs={}, bundles_in_flight=lambda: {bundle.name: bundle})
-    proposer: Any = SimpleNamespace(code="new")
-    Feeder(board, proposer).feed()
-    assert load_jobs(paths)[bundle.name].bundle.is_closed
+    write_job(paths, replace(made, bundle=replace(made.bundle, request_seconds=600, is_closed=False, code=code)))
+    claim(paths, 0, 1, claimed_at=time.time())
+    board = board_of(paths, spec)
+    Feeder(board, Proposer(board)).feed()
+    (after,) = load_jobs(paths).values()
+    assert after.bundle.is_closed is not gets_more
+    assert (len(after.bundle.attempts) > 1) is gets_more
 
 
 def test_broken_edits_do_not_keep_a_study_from_going_on(tmp_path):
