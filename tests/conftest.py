@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,8 @@ os.environ["NO_COLOR"] = "1"
 TESTS = Path(__file__).parent
 settings.register_profile("untimed", deadline=None)  # a busy machine is no defect of what is tested
 settings.load_profile("untimed")
+# A shell's background job has Ctrl-C ignored, and so would all that tests start from there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -142,7 +142,6 @@ def test_after_ctrl_c_the_same_command_goes_on(tmp_path, capsys):
 
 @pytest.mark.parametrize("module", ["pydantic.version", "torch.torch_version", "trainer.steps"])
 def test_ctrl_c_while_it_starts_says_no_more_than_that(module):
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a child inherits it ignored, as in the background
     command = [sys.executable, "-X", "importtime", *SHELL[1:]]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
