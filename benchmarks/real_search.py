@@ -32,6 +32,7 @@ from trainer.config import TrainConfig
 from trainer.context import Calibration, EpochReport, StopReason
 from trainer.training import train
 
+SEARCHES = ("ours", "tpe", "random")
 STUDY = """
 name = "real"
 goal = "speed"
@@ -122,18 +123,19 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=float, default=40.0, help="seconds of a trial")
     parser.add_argument("--budget", type=float, default=900.0, help="seconds of all jobs")
+    parser.add_argument("--searches", nargs="+", choices=SEARCHES, default=SEARCHES)
     given = parser.parse_args()
     torch.set_num_threads(1)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     rows = {
-        "ours, goal speed": partial(ours, given),
-        "plain TPE": partial(plain, partial(by_accuracy, lambda seed: TPESampler(seed=seed), ""), given),
+        "ours": partial(ours, given),
+        "tpe": partial(plain, partial(by_accuracy, lambda seed: TPESampler(seed=seed), ""), given),
         "random": partial(plain, partial(by_accuracy, lambda seed: RandomSampler(seed=seed), ""), given),
     }
     print("| search | seed | to first hit | best time | best accuracy | trials |\n|---|---|---|---|---|---|")
     for seed in range(given.seeds):
-        for name, search in rows.items():
-            first, best, top, trials = search(seed)
+        for name in given.searches:
+            first, best, top, trials = rows[name](seed)
             shown = [f"{seconds:.0f} s" if seconds < math.inf else "never" for seconds in (first, best)]
             print(f"| {name} | {seed} | {shown[0]} | {shown[1]} | {top:.2%} | {trials} |", flush=True)
 

@@ -86,7 +86,10 @@ class Proposer:
         trial_limit = rest if is_short else limit
         try:
             proposal = board.search.ask(
-                board.models, limit if is_known else trial_limit, rest if is_short and is_known else None
+                board.models,
+                limit if is_known else trial_limit,
+                rest if is_short and is_known else None,
+                [record for record in board.trials.values() if not record.state.is_final],
             )
         except SpaceExhaustedError:
             self.exhausted_at = in_flight

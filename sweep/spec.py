@@ -88,7 +88,7 @@ class StudySpec(BaseModel):
     def _check(self) -> StudySpec:
         problems = [*condition_mistakes(self.space, self.fixed), *start_mistakes(self.start, self.space)]
         if self.sampler == "auto" and self.sampler_options:
-            problems.append('sampler_options are of one sampler; sampler = "auto" is two')
+            problems.append('sampler_options are of one sampler; sampler = "auto" is several')
         if self.pruner and self.goal != "accuracy":
             problems.append(
                 f"pruner = {self.pruner} goes with goal accuracy, not {self.goal}: trials for speed end at the "

@@ -17,7 +17,7 @@ from sweep.errors import StudyFileError
 from sweep.paths import RunPaths
 from sweep.records import TrialRecord, TrialSpec, TrialState, as_json
 from sweep.run import find_run, open_run
-from sweep.search.proposals import encode
+from sweep.search.proposals import EPOCHS_SHARE, encode
 from sweep.space import Budgeted, Choices, Ordinal, Parameter
 from sweep.spec import StudySpec
 from sweep.timings import batch_size_of, setting_of, timings_of, traits_of
@@ -166,7 +166,7 @@ def _translated(spec: StudySpec, record: TrialRecord, models: WalltimeModels, nu
     if isinstance(epochs, Budgeted) and model is not None:
         fits = model.fitting_epochs(batch_size_of(old), spec.limits.trial, traits_of(record.spec.recipe))
         most = max(recipe["epochs"], min(epochs.up_to, fits))
-        params["epochs_share"] = math.log(recipe["epochs"]) / math.log(most) if most > 1 else 0.0
+        params[EPOCHS_SHARE] = math.log(recipe["epochs"]) / math.log(most) if most > 1 else 0.0
     facts = as_json(record.spec) | {"number": number, "params": params, "recipe": {**spec.fixed, **recipe}}
     return replace(record, spec=TrialSpec(**facts), in_flight=False)
 

@@ -71,7 +71,12 @@ LAYERS = {
     ],
 }
 PARTS = {
-    "sweep.search": [{"proposals", "pruners", "storage"}, {"forecast", "samplers", "views"}, {"__init__"}],
+    "sweep.search": [
+        {"features", "gaussian_process", "proposals", "pruners", "storage"},
+        {"drawing", "forecast", "samplers", "views"},
+        {"curve_sampler"},
+        {"__init__"},
+    ],
     "sweep.launchers": [
         {"environment", "simulated", "slurm_commands"},
         {"local", "slurm_script"},

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import optuna
-from optuna.samplers import RandomSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import TrialState as Verdict
 from optuna.trial import create_trial
 
 from sweep.errors import RunFolderError
 from sweep.records import TrialRecord
+from sweep.search.curve_sampler import CurveSampler, Lessons
 from sweep.search.proposals import (
     Params,
     attributes,
@@ -26,10 +27,19 @@ from sweep.search.proposals import (
     verdict,
     was_cut_short,
 )
-from sweep.search.samplers import SAMPLERS, DistinctSampler, check_sampler, mixed_seed, sampler_maker, sampler_name
+from sweep.search.samplers import (
+    CURVES,
+    SAMPLERS,
+    DistinctSampler,
+    check_sampler,
+    mixed_seed,
+    sampler_maker,
+    sampler_name,
+)
 from sweep.search.storage import open_storage
 from sweep.search.views import DIRECTIONS, View
 from sweep.spec import StudySpec
+from sweep.timings import batch_size_of, setting_of, traits_of
 from sweep.walltime import WalltimeModels
 
 UNINFORMED = ("random", "qmc")  # samplers that take no notice of results
@@ -69,6 +79,7 @@ class Search:
         """
         check_sampler(spec)
         self.spec, self.history = spec, list(history)
+        self.ended = {record.number: record for record in self.history}
         self.distributions = distributions(spec)
         self.views = {goal: View(spec, goal, self.distributions) for goal in goals(spec)}
         self.storage = open_storage(spec.storage, journal)
@@ -120,6 +131,7 @@ class Search:
             if not record.state.is_failure and not was_cut_short(self.spec, record)
         ]
         self.seen = {identity(self.spec, record.spec.recipe) for record in whole}
+        self.ended |= {number: record for number, record in records.items() if record.state.is_final}
         for number in sorted(records):
             noted = known[number].system_attrs if number in known else {}
             for view in self.views.values():
@@ -128,8 +140,16 @@ class Search:
                     view.tell(records[number])
         return abandoned
 
-    def ask(self, models: WalltimeModels, limit_seconds: float, room_seconds: float | None = None) -> Proposal:
+    def ask(
+        self,
+        models: WalltimeModels,
+        limit_seconds: float,
+        room_seconds: float | None = None,
+        running: Sequence[TrialRecord] = (),
+    ) -> Proposal:
         """A new trial. With `room_seconds`, only one that is known to need no more will do.
+
+        `running` are the trials that have not ended, with their epochs so far.
 
         Raises:
             SpaceExhaustedError: nothing new that fits was found.
@@ -155,7 +175,7 @@ class Search:
             )
             recipe = (whole or {}) | start
         else:
-            make = sampler_maker(self.spec, number + len(self.history))
+            make = self._sampler_maker(view, models, running, recipe_of)
             sampler = DistinctSampler(
                 make, (self.spec.seed, number), self.distributions, lambda params: recipe_of(params) is not None
             )
@@ -166,6 +186,25 @@ class Search:
             raise SpaceExhaustedError
         return self._propose(view, proposed, recipe, models)
 
+    def _sampler_maker(
+        self,
+        view: View,
+        models: WalltimeModels,
+        running: Sequence[TrialRecord],
+        recipe_of: Callable[[Params], Params | None],
+    ) -> Callable[[int], BaseSampler]:
+        """Makes the sampler of the next trial, from a seed."""
+        trials = self.count + len(self.history)
+        if sampler_name(self.spec, trials) != CURVES:
+            return sampler_maker(self.spec, trials)
+
+        def epoch_seconds(recipe: Params) -> float | None:
+            model = models.get(setting_of(recipe))
+            return None if model is None else model.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
+
+        lessons = Lessons(self.spec, view.goal, [*self.ended.values(), *running], recipe_of, epoch_seconds)
+        return lambda seed: CurveSampler(lessons, seed)
+
     def _propose(
         self, view: View, proposed: optuna.trial.FrozenTrial, recipe: Params, models: WalltimeModels
     ) -> Proposal:
@@ -174,7 +213,7 @@ class Search:
         self.seen.add(identity(self.spec, recipe))
         if self.spec.takes_seed:
             recipe["seed"] = self.spec.seed + number
-        own = sampler_name(self.spec, number + len(self.history)) in SAMPLERS
+        own = sampler_name(self.spec, number + len(self.history)) in (*SAMPLERS, CURVES)
         attributes = {} if own else dict(proposed.system_attrs)
         if view.attributes != self.study.user_attrs.get(f"sampler:{view.goal}", {}):
             self.study.set_user_attr(f"sampler:{view.goal}", view.attributes)
@@ -202,6 +241,7 @@ class Search:
 
     def tell(self, record: TrialRecord) -> None:
         """Tell a final trial: attributes first, the value last, as the one commit. Telling twice is harmless."""
+        self.ended[record.number] = record
         for view in self.views.values():
             view.add(record.number, record.spec.params, {})
             view.tell(record)

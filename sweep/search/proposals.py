@@ -23,6 +23,8 @@ from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels
 
 MISS_WEIGHT = 5.0  # how much log-seconds a whole unit of missing accuracy is worth
 
+EPOCHS_SHARE = "epochs_share"  # Optuna's name for the epochs of a recipe
+
 Params = dict[str, Any]
 Goal = Literal["speed", "accuracy"]  # what one trial runs for; a study may have both
 
@@ -34,7 +36,7 @@ def distributions(spec: StudySpec) -> dict[str, BaseDistribution]:
         if isinstance(parameter, Choices):
             found[key] = CategoricalDistribution(parameter.choices)
         elif isinstance(parameter, Budgeted):
-            found[f"{key}_share"] = FloatDistribution(0.0, 1.0)
+            found[EPOCHS_SHARE] = FloatDistribution(0.0, 1.0)
         elif isinstance(parameter, Ordinal):
             found[f"{key}_rank"] = IntDistribution(0, len(parameter.ranks()) - 1)
         elif parameter.is_whole:
@@ -72,7 +74,7 @@ def decode(
             emax = min(emax, model.fitting_epochs(batch_size_of(recipe), limit_seconds, traits_of(recipe)))
         if emax < 1:
             return None
-        recipe["epochs"] = share_to_epochs(params["epochs_share"], emax)
+        recipe["epochs"] = share_to_epochs(params[EPOCHS_SHARE], emax)
     return recipe
 
 
@@ -92,7 +94,7 @@ def encode(spec: StudySpec, start: Mapping[str, Any]) -> Params:
         if isinstance(parameter, Ordinal):
             params[f"{key}_rank"] = parameter.ranks().index(value)
         elif isinstance(parameter, Budgeted):
-            params[f"{key}_share"] = math.log(value) / math.log(parameter.up_to) if parameter.up_to > 1 else 0.0
+            params[EPOCHS_SHARE] = math.log(value) / math.log(parameter.up_to) if parameter.up_to > 1 else 0.0
         else:
             params[key] = value
     return params
@@ -105,6 +107,21 @@ def predict(models: WalltimeModels, recipe: Params) -> tuple[float, float] | Non
         return None
     facts = batch_size_of(recipe), epochs, traits_of(recipe)
     return model.trial_seconds(*facts), model.enough_seconds(*facts)
+
+
+def has_epochs(spec: StudySpec) -> bool:
+    """Whether every recipe of the study has a number of epochs."""
+    searched = spec.space.get("epochs")
+    match searched:
+        case None:
+            return type(spec.fixed.get("epochs")) is int
+        case Choices(choices=values) | Ordinal(values=values) if values:
+            is_whole = all(type(value) is int for value in values)
+        case Range():
+            is_whole = searched.is_whole
+        case _:
+            is_whole = True
+    return is_whole and searched.when is None
 
 
 def goals(spec: StudySpec) -> tuple[Goal, ...]:

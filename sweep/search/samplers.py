@@ -16,9 +16,10 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, IntD
 from optuna.samplers import BaseSampler, GPSampler, QMCSampler, RandomSampler, TPESampler
 
 from sweep.errors import StudyFileError
-from sweep.search.proposals import Params, distributions
+from sweep.search.proposals import Params, distributions, has_epochs
 from sweep.spec import StudySpec
 
+CURVES = "curves"  # our own, see sweep.search.curve_sampler
 GP_TRIALS = 300  # past these a proposal of the Gaussian process costs seconds
 TRIES = 200
 GRID_POINTS = 100_000  # of a discrete space that is searched to its last point
@@ -120,7 +121,7 @@ def sampler_class(name: str) -> type[BaseSampler]:
         return found
     known = [other for other in optuna.samplers.__all__ if not other.startswith("Base")]
     raise StudyFileError(
-        f"sampler must be auto, {', '.join(SAMPLERS)}, or one of {', '.join(known)}; got {name!r}"
+        f"sampler must be auto, {', '.join([CURVES, *SAMPLERS])}, or one of {', '.join(known)}; got {name!r}"
     )
 
 
@@ -128,9 +129,16 @@ def check_sampler(spec: StudySpec) -> None:
     """Make the study's sampler once, and try one that we do not know, before anything depends on it.
 
     Raises:
-        StudyFileError: there is no such sampler, it does not take the options, or lacks a package.
+        StudyFileError: there is no such sampler, it does not take the options, lacks a package, or the recipes
+            have no epochs of which it could learn.
     """
     name = sampler_name(spec, 0)
+    if name == CURVES:
+        if spec.sampler_options:
+            raise StudyFileError(f"sampler {CURVES} takes no options; got {spec.sampler_options}; leave them out")
+        if not has_epochs(spec):
+            raise StudyFileError(f'sampler {CURVES} needs `epochs` in [space] or [fixed]; take "gp" or "auto"')
+        return
     try:
         sampler = sampler_maker(spec, 0)(0)
         if name not in SAMPLERS:
@@ -148,6 +156,8 @@ def sampler_name(spec: StudySpec, trials: int) -> str:
     """The sampler that proposes after so many trials."""
     if spec.sampler != "auto":
         return spec.sampler
+    if has_epochs(spec):
+        return CURVES
     return "gp" if trials < GP_TRIALS else "tpe"
 
 

@@ -58,7 +58,7 @@ def test_long_lists_and_scales_are_described_in_short(parameter: dict[str, Any],
 def test_combinations_are_counted() -> None:
     plan = planned()
     assert plan.combinations == 30 * 6 * 3 * 8
-    assert facts(plan)[""] == "4,320 combinations, sampler gp"
+    assert facts(plan)[""] == "4,320 combinations, sampler curves"
 
 
 def test_a_space_with_a_continuous_key_has_no_number_of_combinations() -> None:

@@ -56,7 +56,7 @@ def test_a_quasi_random_sequence_fills_the_space_evenly(tmp_path):
 
 def test_an_unknown_sampler_is_told_with_those_that_there_are():
     with pytest.raises(
-        StudyFileError, match=r"sampler must be auto, gp, tpe, random, qmc, or one of .*TPESampler"
+        StudyFileError, match=r"sampler must be auto, curves, gp, tpe, random, qmc, or one of .*TPESampler"
     ):
         check_sampler(study(sampler="nothing"))
 
@@ -72,7 +72,7 @@ def test_a_sampler_that_cannot_search_the_space_is_told_before_anything_runs():
 
 
 def test_options_want_one_sampler():
-    with pytest.raises(ValidationError, match='sampler_options are of one sampler; sampler = "auto" is two'):
+    with pytest.raises(ValidationError, match='sampler_options are of one sampler; sampler = "auto" is several'):
         study(sampler_options={"seed": 3})
 
 
