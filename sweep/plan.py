@@ -17,7 +17,7 @@ from sweep.profile import Profile
 from sweep.records import JOB_OVERHEAD_SECONDS
 from sweep.search.forecast import Sample, batch_sizes_without_an_epoch, check_fits, draw_samples
 from sweep.search.pruners import make_pruner
-from sweep.search.samplers import check_sampler, sampler_name
+from sweep.search.samplers import STARTS, check_sampler, sampler_name
 from sweep.space import Budgeted, Choices, Ordinal, Parameter
 from sweep.spec import StudySpec
 from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels
@@ -192,8 +192,9 @@ def _warnings(spec: StudySpec, profile: Profile, affordable: int, models: Wallti
         )
     if affordable < min(slots, limits.trials):
         found.append(f"the budget covers {affordable} trial(s) at a time, fewer than the {slots} slots")
-    if limits.trials < 20 and spec.sampler in ("auto", "gp", "tpe"):
-        found.append(f"the sampler learns little from {limits.trials} trials: its first 10 are random")
+    starts = STARTS.get(sampler_name(spec, 0), 0)
+    if limits.trials < 2 * starts:
+        found.append(f"the sampler learns little from {limits.trials} trials: its first {starts} are random")
     return found
 
 

@@ -64,7 +64,8 @@ class StudySpec(BaseModel):
     sampler: str = Field(
         "auto",
         pattern=r"^\w+$",
-        description="auto: gp for the first 300 trials, then tpe; or gp, tpe, random, qmc, any of Optuna's",
+        description="auto: curves where recipes have epochs, else gp, after 300 trials tpe; or curves, gp, tpe, "
+        "random, qmc, any of Optuna's",
     )
     sampler_options: dict[str, Any] = Field(default_factory=dict, description="arguments of Optuna's sampler")
     pruner: str = Field(

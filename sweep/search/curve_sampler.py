@@ -23,9 +23,9 @@ from sweep.search.drawing import draw_anywhere, draw_near, draw_start
 from sweep.search.features import Features
 from sweep.search.gaussian_process import Array, GaussianProcess, fit
 from sweep.search.proposals import MISS_WEIGHT, Goal, Params, distributions
+from sweep.search.samplers import CURVES, STARTS
 from sweep.spec import StudySpec
 
-STARTS = 6  # trials with epochs before anything is predicted
 CANDIDATES = 1500
 BEST = 5  # recipes of which two thirds of the candidates are changes
 POINTS, POINTS_OF_A_TRIAL = 240, 4  # to learn from
@@ -69,7 +69,7 @@ class CurveSampler(BaseSampler):
     ) -> Params:
         """The most promising of many candidates; nothing while too little is known."""
         known = [record for record in self.lessons.trials if curve(record)]
-        if len(known) < STARTS:
+        if len(known) < STARTS[CURVES]:
             return {}
         candidates = self._candidates(search_space, sorted(known, key=self._merit, reverse=True)[:BEST])
         if not candidates:

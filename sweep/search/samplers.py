@@ -20,6 +20,7 @@ from sweep.search.proposals import Params, distributions, has_epochs
 from sweep.spec import StudySpec
 
 CURVES = "curves"  # our own, see sweep.search.curve_sampler
+STARTS = {CURVES: 6, "gp": 10, "tpe": 10}  # trials at random before a sampler learns
 GP_TRIALS = 300  # past these a proposal of the Gaussian process costs seconds
 TRIES = 200
 GRID_POINTS = 100_000  # of a discrete space that is searched to its last point

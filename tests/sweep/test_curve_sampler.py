@@ -13,8 +13,8 @@ from sweep_builders import ended, epoch, study, trial_spec
 
 from sweep.errors import StudyFileError
 from sweep.records import TrialRecord, TrialState
-from sweep.search import Search
-from sweep.search.curve_sampler import POINTS, STARTS, Best, curve, expected_excess, gain_in_speed, learn
+from sweep.search import Search, samplers
+from sweep.search.curve_sampler import POINTS, Best, curve, expected_excess, gain_in_speed, learn
 from sweep.search.features import Features
 from sweep.search.proposals import objective
 from sweep.search.samplers import CURVES, check_sampler, sampler_name
@@ -22,6 +22,7 @@ from sweep.spec import StudySpec
 from sweep.timings import setting_of
 from sweep.walltime import WalltimeModel, WalltimeModels
 
+STARTS = samplers.STARTS[CURVES]
 SPACE: dict[str, Any] = {"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 8}}
 MODELS: WalltimeModels = {setting_of({}): WalltimeModel(2.0, 0.0, startup_seconds=1.0, margin=1.1)}
 

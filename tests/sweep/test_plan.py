@@ -142,7 +142,8 @@ def test_a_plan_warns_that_the_first_epochs_are_few_while_nothing_is_timed() -> 
 
 
 @pytest.mark.parametrize(
-    ("trials", "sampler", "warns"), [(19, "auto", True), (20, "auto", False), (5, "random", False)]
+    ("trials", "sampler", "warns"),
+    [(19, "auto", True), (20, "auto", False), (19, "tpe", True), (5, "random", False)],
 )
 def test_a_plan_warns_of_a_sampler_that_has_little_to_learn_from(trials: int, sampler: str, warns: bool) -> None:
     spec = study(sampler=sampler, limits={"trials": trials, "trial": 60})
