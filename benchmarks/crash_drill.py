@@ -25,10 +25,8 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parent.parent / "tests" / "slurm"))
-
 from check_run import check
-from cluster import Cluster
+from emulated import Cluster, add_cluster_options, boot
 
 
 def drive(arguments: list[str], seconds: float | None, log: Path) -> int:
@@ -81,10 +79,9 @@ def main() -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--profile", default="local")
-    parser.add_argument("--cluster", type=Path, help="the folder of an emulated cluster that runs")
+    add_cluster_options(parser, required=False)
     arguments = parser.parse_args()
-    cluster = None if arguments.cluster is None else Cluster(arguments.cluster)
-    os.environ.update({} if cluster is None else cluster.environ)
+    cluster = None if arguments.cluster is None else boot(arguments)
     dice, run = random.Random(arguments.seed), arguments.runs / arguments.name
     log = arguments.runs / f"{arguments.name}.log"
     arguments.runs.mkdir(parents=True, exist_ok=True)

@@ -23,10 +23,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "tests" / "slurm"))
-
-from cluster import Cluster  # noqa: E402  # which lies with the tests
+from emulated import add_cluster_options, boot
 
 COMMANDS = ("sbatch", "sacct", "squeue", "scontrol", "scancel")
 STUDY = """
@@ -105,15 +102,11 @@ def measure(jobs: int, seconds: float) -> tuple[float, float, float, float]:
 def main() -> None:
     """Measure each number of jobs and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cluster", type=Path, required=True, help="its folder; it is booted if need be")
-    parser.add_argument("--base-port", type=int, default=17000)
+    add_cluster_options(parser)
     parser.add_argument("--jobs", type=int, nargs="+", default=[1, 100, 500])
     parser.add_argument("--seconds", type=float, default=120.0, help="how long the driver is watched")
     given = parser.parse_args()
-    cluster = Cluster(given.cluster, given.base_port)
-    cluster.start()
-    os.environ.update(cluster.environ)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    boot(given)
     print("| jobs | submission | of which sbatch | queries per minute | CPU |\n|---|---|---|---|---|")
     for jobs in given.jobs:
         apart, own, queries, cpu = measure(jobs, given.seconds)

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import statistics
 import subprocess
@@ -31,14 +30,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
-sys.path.append(str(HERE.parent / "tests" / "slurm"))
+from emulated import HERE, add_cluster_options, boot
+from sleeping import DURATIONS
+from slots_busy import ideal
 
-from cluster import Cluster  # noqa: E402  # which lies with the tests
-from sleeping import DURATIONS  # noqa: E402
-from slots_busy import ideal  # noqa: E402
-
-import sweep  # noqa: E402
+import sweep
 
 GPUS = 8
 STUDY = """
@@ -90,15 +86,11 @@ def pulled(folder: Path, durations: list[int]) -> float:
 def main() -> None:
     """Run every way in turn, as often as asked, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cluster", type=Path, required=True, help="its folder; it is booted if need be")
-    parser.add_argument("--base-port", type=int, default=17000)
+    add_cluster_options(parser)
     parser.add_argument("--trials", type=int, default=96)
     parser.add_argument("--repeat", type=int, default=3)
     given = parser.parse_args()
-    cluster = Cluster(given.cluster, given.base_port)
-    cluster.start()
-    os.environ.update(cluster.environ)
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    boot(given)
     warm = {"profile.slurm.trials_per_lane": given.trials // GPUS, "profile.slurm.max_jobs": GPUS}
     two = warm | {"profile.slurm.lanes_per_job": 2, "profile.slurm.max_jobs": GPUS // 2}
     ways: dict[str, Callable[[Path, list[int]], float]] = {

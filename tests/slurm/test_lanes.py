@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cluster import Cluster
 from driving import Driver, events, results, told, wait_until, write_study
-from test_faults import RUN, ends, finish, job_ids, launch, states
+from slurm_studies import RUN, ends, finish, job_ids, launch, states
 
 WARM = {"lanes_per_job": 2, "trials_per_lane": 8, "max_jobs": 1}
 
