@@ -67,6 +67,7 @@ def drive(
     with DriverLock(paths.driver_lock) as lock:
         if event != "succeeded":  # somebody has decided meanwhile that the study is to go on
             paths.stop.unlink(missing_ok=True)
+        paths.driver_setup_failed.unlink(missing_ok=True)  # of an earlier job, as this driver did start
         take_over(paths)
         change_limits(paths, changes)
         run = open_run(paths)

@@ -7,37 +7,26 @@ user's that these import. It lies in a folder named by its hash, so that jobs of
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import hashlib
-import importlib
 import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import trainer
 from sweep import files
 from sweep.paths import RunPaths
-from sweep.space import Choices
+from sweep.sources import OUR_FOLDERS, OUR_PACKAGES, Sources, find_sources, is_users, module_of
 from sweep.spec import StudySpec
-from sweep.trainables import see_current_folder
 
 DISTRIBUTION = "slurm-sweep"
-OUR_FOLDERS = (Path(__file__).parent, Path(trainer.__file__).parent)
-OUR_PACKAGES = frozenset(folder.name for folder in OUR_FOLDERS)
-NO_PART_OF_A_JOB = ("sweep/studies/", "sweep/slurm_profiles/", "sweep/benchmarks/")  # in an installed copy
 SMALL_BYTES = 2**20  # larger files are linked, not copied
 MOST_COPIED = 2000  # files, code first; what is more is linked
 GIT_SECONDS = 5.0
-STANDARD_LIBRARY = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib"))
-
-Sources = dict[str, Path]  # place in the snapshot -> file
 
 
 @dataclass(frozen=True)
@@ -87,10 +76,10 @@ def changed_files(paths: RunPaths, spec: StudySpec) -> list[str]:
         return []
     then: Mapping[str, str] = facts["files"]
     now = _hashes(find_sources(spec, paths.root.parent))
-    found = {_module(place) for place in now}
+    found = {module_of(place) for place in now}
     differing = {place for place in then.keys() | now.keys() if then.get(place) != now.get(place)}
-    told = (place for place in differing if _module(place) in found)
-    return sorted(told, key=lambda place: (_module(place) in OUR_PACKAGES, place))
+    told = (place for place in differing if module_of(place) in found)
+    return sorted(told, key=lambda place: (module_of(place) in OUR_PACKAGES, place))
 
 
 def job_pythonpath(paths: RunPaths, inherited: str | None = None) -> str:
@@ -115,94 +104,10 @@ def imports_from_snapshot(paths: RunPaths) -> Iterator[None]:
         sys.path.remove(folder)
 
 
-def find_sources(spec: StudySpec, runs: Path) -> Sources:
-    """The files that belong into a snapshot of the study's code, as they are now."""
-    ours = {
-        place: path
-        for folder in OUR_FOLDERS
-        for place, path in _package(folder.name, folder, runs).items()
-        if not place.startswith(NO_PART_OF_A_JOB)
-    }
-    return ours | _users_sources(spec, runs)
-
-
-def _users_sources(spec: StudySpec, runs: Path) -> Sources:
-    """The modules that the study names and, from there on, the modules that they import; installed ones aside."""
-    importlib.invalidate_caches()
-    see_current_folder()
-    found: Sources = {}
-    seen = {"__main__", *sys.stdlib_module_names, *OUR_PACKAGES}
-    waiting = _named_modules(spec)
-    while waiting:
-        if (name := waiting.pop()) not in seen:
-            seen.add(name)
-            module = _module_sources(name, runs)
-            found |= module
-            waiting += [name for path in module.values() if path.suffix == ".py" for name in _imports(path)]
-    return found
-
-
-def _named_modules(spec: StudySpec) -> list[str]:
-    """The top-level modules of the trainer and of the networks that the study names as `module:name`."""
-    searched = spec.space.get("model")
-    models = [spec.fixed.get("model"), *(searched.choices if isinstance(searched, Choices) else ())]
-    names = [spec.trainer, *(model for model in models if isinstance(model, str) and ":" in model)]
-    return [_module(name.partition(":")[0].replace(".", "/")) for name in names]
-
-
-def _module_sources(name: str, runs: Path) -> Sources:
-    """The files of a top-level module of the user's; none if it is installed or cannot be found."""
-    finders = (finder.find_spec(name, None) for finder in sys.meta_path)  # whatever was imported before
-    spec = next(filter(None, finders), None)
-    if spec is None:
-        return {}
-    if spec.submodule_search_locations is not None:
-        found: Sources = {}
-        for folder in map(Path, spec.submodule_search_locations):
-            found = (_package(name, folder, runs) if _is_users(folder) else {}) | found
-        has_code = any(path.suffix == ".py" for path in found.values())
-        return found if has_code else {}  # to Python, any folder is a package, one of pictures too
-    file = Path(spec.origin or "")
-    return {file.name: file} if file.is_file() and _is_users(file) else {}
-
-
-def _is_users(path: Path) -> bool:
-    """Whether a module is no part of Python and was not installed as a package."""
-    is_installed = {"site-packages", "dist-packages"} & set(path.parts)
-    return not is_installed and not any(path.is_relative_to(folder) for folder in STANDARD_LIBRARY)
-
-
-def _imports(path: Path) -> set[str]:
-    """The top-level modules that a file imports by name, also inside functions."""
-    names: set[str] = set()
-    with contextlib.suppress(SyntaxError, ValueError):  # says more when it is imported
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Import):
-                names |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-                names.add(node.module.partition(".")[0])
-    return names
-
-
-def _package(name: str, folder: Path, runs: Path) -> Sources:
-    return {f"{name}/{path.relative_to(folder).as_posix()}": path for path in _walk(folder, runs)}
-
-
-def _walk(folder: Path, runs: Path) -> Iterator[Path]:
-    """The files below a folder; no hidden ones, caches, virtual environments or runs. Links are not followed."""
-    for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or path.name == "__pycache__":
-            continue
-        if path.is_symlink() or not path.is_dir():
-            yield path
-        elif not (path / "pyvenv.cfg").exists() and not path.samefile(runs):
-            yield from _walk(path, runs)
-
-
 def _copied(sources: Sources) -> Sources:
     """The sources to copy: the small files, up to a number."""
     small = [place for place, path in sources.items() if path.is_file() and path.stat().st_size <= SMALL_BYTES]
-    small.sort(key=lambda place: (not place.endswith(".py") and _module(place) not in OUR_PACKAGES, place))
+    small.sort(key=lambda place: (not place.endswith(".py") and module_of(place) not in OUR_PACKAGES, place))
     return {place: sources[place] for place in small[:MOST_COPIED]}
 
 
@@ -234,11 +139,6 @@ def _short_hash(hashes: Mapping[str, str]) -> str:
     return _hash("".join(f"{place}\0{hashes[place]}\n" for place in sorted(hashes)).encode())[:12]
 
 
-def _module(place: str) -> str:
-    """The top-level module that a file of a snapshot belongs to."""
-    return place.partition("/")[0].partition(".")[0]
-
-
 def _version() -> str:
     try:
         return version(DISTRIBUTION)
@@ -249,7 +149,7 @@ def _version() -> str:
 def _commit(package: Path) -> tuple[str, bool]:
     """The commit of the checkout that a package lies in, and whether it was edited since."""
     command = ["git", "status", "--porcelain=v2", "--branch", "--", *map(str, OUR_FOLDERS)]
-    if not _is_users(package):  # git would tell of the project whose folder the virtual environment lies in
+    if not is_users(package):  # git would tell of the project whose folder the virtual environment lies in
         return "", False
     environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
     try:

@@ -50,7 +50,7 @@ LAYERS = {
         {"sweep.probe"},
         {"sweep.records", "sweep.space", "sweep.trainables", "sweep.events", "sweep.lock"},
         {"sweep.curves", "sweep.failures", "sweep.history", "sweep.packing", "sweep.spec", "sweep.timings"},
-        {"sweep.ledger", "sweep.slurm_options", "sweep.walltime"},
+        {"sweep.ledger", "sweep.slurm_options", "sweep.sources", "sweep.walltime"},
         {"sweep.profile", "sweep.requests", "sweep.snapshot", "sweep.summary", "sweep.worker"},
         {"sweep.lane", "sweep.toml_files"},
         {"sweep.search", "sweep.launchers", "sweep.view"},

@@ -49,6 +49,14 @@ def test_status_as_json(finished):
     assert facts["best_accuracy"] == pytest.approx(1.0)
 
 
+def test_status_tells_of_a_driver_s_job_whose_setup_failed_until_a_driver_works(tmp_path):
+    assert sweep("launch", write_study(tmp_path, trials=1, seconds=0.01)).returncode == 0
+    (RUN / "driver_setup_failed").write_text("module load nothing")
+    assert "failed at the setup line 'module load nothing'" in " ".join(sweep("status").stdout.split())
+    assert sweep("resume").returncode == 0
+    assert "setup line" not in sweep("status").stdout
+
+
 def test_report_ranks_trials_at_the_target_and_gives_a_reason_for_the_others(finished):
     runs, _ = finished
     boards = json.loads(sweep("report", "--json", "--runs", runs).stdout)

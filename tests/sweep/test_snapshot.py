@@ -35,7 +35,8 @@ from sweep.paths import RunPaths
 from sweep.proposing import Proposer
 from sweep.reporting import write_report
 from sweep.run import create_run
-from sweep.snapshot import MOST_COPIED, SMALL_BYTES, changed_files, find_sources, job_pythonpath, take_snapshot
+from sweep.snapshot import MOST_COPIED, SMALL_BYTES, changed_files, job_pythonpath, take_snapshot
+from sweep.sources import find_sources
 
 RUN = Path("runs/sleepy")
 CHECKOUT = Path(sweep_package.__file__).parent.parent
