@@ -22,7 +22,7 @@ from sweep.records import TrialRecord, TrialState
 from sweep.search.drawing import draw_anywhere, draw_near, draw_start
 from sweep.search.features import Features
 from sweep.search.gaussian_process import Array, GaussianProcess, fit
-from sweep.search.proposals import MISS_WEIGHT, Goal, Params, distributions
+from sweep.search.proposals import Goal, Params, distributions
 from sweep.search.samplers import CURVES, STARTS
 from sweep.spec import StudySpec
 
@@ -43,16 +43,11 @@ class Lessons:
     epoch_seconds: Callable[[Params], float | None]  # of a recipe; None while its network is not timed
 
 
-@dataclass(frozen=True)
-class Best:
-    """What a new trial has to beat."""
-
-    accuracy: float
-    seconds: float | None  # to the target; None while nothing has reached it
-
-
 class CurveSampler(BaseSampler):
-    """Proposes what is expected to improve most on the best trial, in accuracy or in seconds to the target."""
+    """Proposes what is expected to improve most on the best trial: in accuracy, or in seconds to the target.
+
+    Also for speed, accuracy is what counts until a first trial has reached the target.
+    """
 
     def __init__(self, lessons: Lessons, seed: int) -> None:
         self.lessons, self.random = lessons, np.random.default_rng(seed)
@@ -107,15 +102,12 @@ class CurveSampler(BaseSampler):
         if waiting:  # lest what runs already is proposed a second time
             process = process.believing(_ends(features, waiting))
         means, spreads = process.predict(_ends(features, recipes))
-        best = self._best(known)
-        if self.lessons.goal == "accuracy":
-            return expected_excess(means, spreads, best.accuracy)
-        seconds = np.array([recipe["epochs"] * self._pace(recipe) for recipe in recipes])
-        return gain_in_speed(self.lessons.spec, means, spreads, seconds, best)
-
-    def _best(self, known: Sequence[TrialRecord]) -> Best:
         hits = [hit for record in known if (hit := self._hit_seconds(record)) is not None]
-        return Best(max(record.accuracy or 0.0 for record in known), min(hits, default=None))
+        if self.lessons.goal == "accuracy" or not hits:  # before anything is fast, something must get there
+            return expected_excess(means, spreads, max(record.accuracy or 0.0 for record in known))
+        reaches = ndtr((means - self.lessons.spec.target) / spreads)
+        seconds = np.array([recipe["epochs"] * self._pace(recipe) for recipe in recipes])
+        return expected_saving(reaches, seconds, min(hits))
 
     def _merit(self, record: TrialRecord) -> tuple[float, float]:
         hit = self._hit_seconds(record) if self.lessons.goal == "speed" else None
@@ -182,16 +174,9 @@ def expected_excess(means: Array, spreads: Array, best: float) -> Array:
     return np.asarray(spreads * (over * ndtr(over) + density))
 
 
-def gain_in_speed(spec: StudySpec, means: Array, spreads: Array, seconds: Array, best: Best) -> Array:
-    """Expected improvement of what Optuna hears of a trial for speed, see `sweep.search.proposals.objective`.
+def expected_saving(reaches: Array, seconds: Array, best_seconds: float) -> Array:
+    """By how much the logarithm of the seconds to the target is expected to fall below the best, counting no rise.
 
-    Accuracies are normal, seconds known. Once the target was reached, only reaching it sooner is better.
+    `reaches` are the chances that recipes reach the target at all, in `seconds`, which are known.
     """
-    reaches = ndtr((means - spec.target) / spreads)
-    if best.seconds is not None:
-        return np.asarray(reaches * np.maximum(0.0, math.log(best.seconds) - np.log(seconds)))
-    missing = spec.target - best.accuracy
-    nearer = expected_excess(means, spreads, best.accuracy) - expected_excess(means, spreads, spec.target)
-    nearer -= reaches * missing  # those that reach it count for their seconds
-    sooner = math.log(spec.limits.trial) + MISS_WEIGHT * missing - np.log(seconds)
-    return np.asarray(MISS_WEIGHT * nearer + reaches * sooner)
+    return np.asarray(reaches * np.maximum(0.0, math.log(best_seconds) - np.log(seconds)))
