@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from statistics import median
 
 from sweep.timings import Timing, Traits
@@ -35,10 +35,14 @@ class WalltimeModel:
     margin: float  # times the prediction is enough, 19 times of 20
     lone_batch: float | None = None  # the only batch size seen: the two coefficients cannot be told apart
     seen: tuple[Timing, ...] = ()
+    paces: dict[tuple[float, Traits], float] = field(default_factory=dict, compare=False, repr=False)  # told
 
     def epoch_seconds(self, batch_size: float, traits: Traits = ()) -> float:
         """Predicted seconds of one epoch; with one batch size seen, the most that any split would give."""
-        return self._law(batch_size) * math.exp(self._correction(batch_size, traits))
+        alike = batch_size, traits
+        if alike not in self.paces:
+            self.paces[alike] = self._law(batch_size) * math.exp(self._correction(batch_size, traits))
+        return self.paces[alike]
 
     def trial_seconds(self, batch_size: float, epochs: int, traits: Traits = ()) -> float:
         """Predicted wall seconds of a whole trial."""

@@ -159,9 +159,10 @@ class Search:
             recipe = decode(self.spec, params, models, limit_seconds)
             if recipe is None or identity(self.spec, recipe) in self.seen:
                 return None
+            if room_seconds is None:
+                return recipe
             prediction = predict(models, recipe)
-            fits = room_seconds is None or (prediction is not None and prediction[1] <= room_seconds)
-            return recipe if fits else None
+            return recipe if prediction is not None and prediction[1] <= room_seconds else None
 
         number = self.count
         view = self.views[goal_of(self.spec, number)]
@@ -202,7 +203,8 @@ class Search:
             model = models.get(setting_of(recipe))
             return None if model is None else model.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
 
-        lessons = Lessons(self.spec, view.goal, [*self.ended.values(), *running], recipe_of, epoch_seconds)
+        known = sorted([*self.ended.values(), *running], key=lambda record: record.number)
+        lessons = Lessons(self.spec, view.goal, known, recipe_of, epoch_seconds)
         return lambda seed: CurveSampler(lessons, seed)
 
     def _propose(

@@ -17,6 +17,7 @@ import optuna
 from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler
 from scipy.special import ndtr
+from threadpoolctl import threadpool_limits
 
 from sweep.records import TrialRecord, TrialState
 from sweep.search.drawing import draw_anywhere, draw_near, draw_start
@@ -69,7 +70,8 @@ class CurveSampler(BaseSampler):
         candidates = self._candidates(search_space, sorted(known, key=self._merit, reverse=True)[:BEST])
         if not candidates:
             return {}
-        gains = self._gains([recipe for _, recipe in candidates], known)
+        with threadpool_limits(1):  # for matrices this small, more are slower, and login nodes are shared
+            gains = self._gains([recipe for _, recipe in candidates], known)
         return candidates[int(np.argmax(gains))][0]
 
     def sample_independent(
@@ -146,7 +148,8 @@ def learn(features: Features, trials: Sequence[TrialRecord]) -> GaussianProcess:
     """A process of the accuracies of these trials, some epochs of each, the last one always."""
     if len(trials) > POINTS:  # the best of them and the newest
         best = sorted(trials, key=lambda record: record.accuracy or 0.0)[-POINTS // 2 :]
-        trials = [*best, *[record for record in trials if record not in best][-POINTS // 2 :]]
+        numbers = {record.number for record in best}
+        trials = [*best, *[record for record in trials if record.number not in numbers][-POINTS // 2 :]]
     count = max(1, min(POINTS_OF_A_TRIAL, POINTS // len(trials)))
     points, values = [], []
     for record in trials:
