@@ -174,9 +174,10 @@ class LiveView:
         self.told = len(notices)
         self.next_draw = time.monotonic() + REDRAW_SECONDS
         final = {number for number, record in trials.items() if record.state.is_final}
-        for number in sorted(final - self.printed) if self.printed is not None else ():
-            line = f"[{summary.done}/{summary.trials_wanted}] {trial_line(trials[number])}"
-            self.console.print(line, markup=False, emoji=False, soft_wrap=True)
+        if self.printed is not None:
+            for done, number in enumerate(sorted(final - self.printed), len(self.printed) + 1):
+                line = f"[{done}/{summary.trials_wanted}] {trial_line(trials[number])}"
+                self.console.print(line, markup=False, emoji=False, soft_wrap=True)
         self.printed = final
         if self.live:
             running = [record for record in trials.values() if record.state == TrialState.RUNNING]

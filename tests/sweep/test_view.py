@@ -107,7 +107,7 @@ def test_a_trial_is_one_line_though_its_exception_has_several() -> None:
 
 def test_a_pipe_gets_a_line_for_each_trial_that_ended_since_the_last_look() -> None:
     told = lines([ended(0), waiting(1)], [ended(0), running(1)], [ended(0), ended(1), ended(2)])
-    assert [line.partition(":")[0] for line in told] == ["[3/4] trial 1", "[3/4] trial 2"]
+    assert [line.partition(":")[0] for line in told] == ["[2/4] trial 1", "[3/4] trial 2"]
 
 
 def test_a_pipe_is_not_told_again_of_the_trials_of_an_earlier_session() -> None:
