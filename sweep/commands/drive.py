@@ -9,7 +9,7 @@ import typer
 
 from sweep.commands.boards import print_boards
 from sweep.commands.options import console
-from sweep.errors import EXIT_DETACHED, RunFolderError
+from sweep.errors import EXIT_DETACHED, EXIT_USER_ERROR, RunFolderError
 from sweep.lock import DriverLock
 from sweep.paths import RunPaths
 from sweep.records import TrialState
@@ -52,6 +52,9 @@ def drive_and_report(paths: RunPaths, event: str, changes: Changes = NONE, *, ne
         report = write_report(open_run(paths))
         print_boards(out, report.boards, board.spec.goal, board.spec.target)
         out.print(f"\nReport: {report.page}", soft_wrap=True)
+        if board.trials and all(record.state.is_failure for record in board.trials.values()):
+            out.print(f"Every trial failed; `sweep logs {min(board.trials)} --study {paths.root.name}` tells why")
+            raise typer.Exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         out.print(f"Detached; what was submitted goes on. Resume with: [bold]sweep resume {paths.root.name}[/]")
         raise typer.Exit(EXIT_DETACHED) from None

@@ -117,7 +117,7 @@ def test_a_job_that_the_site_requeues_goes_on_as_the_same_attempt(tmp_path: Path
 
 
 def test_a_worker_that_heeds_nothing_is_killed_at_its_limit(tmp_path: Path) -> None:
-    finish(launch(write_study(tmp_path, trials=1, limit="20s", fault="overstay")))
+    finish(launch(write_study(tmp_path, trials=1, limit="20s", fault="overstay")), code=1)
     assert states() == {0: ("timeout", 1)}
     assert ends() == ["timeout"]
 
@@ -125,7 +125,7 @@ def test_a_worker_that_heeds_nothing_is_killed_at_its_limit(tmp_path: Path) -> N
 def test_a_job_that_exceeds_its_memory_gets_more_once(tmp_path: Path) -> None:
     study = write_study(tmp_path, trials=1, seconds=30.0, mb=900)
     study.write_text(study.read_text().replace("sleepers:sleep", "sleepers:hoard"))
-    finish(launch(study, mem_gb=0.4))
+    finish(launch(study, mem_gb=0.4), code=1)
     assert states() == {0: ("host_out_of_memory", 2)}
     bundles = [json.loads(path.read_text()) for path in sorted(RUN.glob("jobs/*/bundle.json"))]
     assert [bundle["mem_gb"] for bundle in bundles] == [0.4, pytest.approx(0.6)]
@@ -222,7 +222,7 @@ def test_stop_cancels_the_jobs_and_resume_goes_on_from_their_checkpoints(tmp_pat
 
 def test_an_error_of_the_code_is_told_with_its_traceback(tmp_path: Path) -> None:
     driver = launch(write_study(tmp_path, trials=1, fault="raise"))
-    finish(driver)
+    assert "Every trial failed" in finish(driver, code=1)
     result = results(RUN)[0]
     assert result["state"] == "failed"
     assert "this recipe cannot work" in result["detail"]

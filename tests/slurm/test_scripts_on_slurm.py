@@ -56,11 +56,11 @@ def test_sbatch_refuses_a_profile_whose_account_was_not_changed(
         cluster.run("sbatch", "--test-only", str(script))
 
 
-def launch(study: Path, changes: dict[str, Any], profile: str = "testbed") -> None:
+def launch(study: Path, changes: dict[str, Any], profile: str = "testbed", code: int = 0) -> None:
     """Drive the study to its end on the emulated cluster, with keys of the profile changed."""
     sets = [f"--set=profile.{key}={json.dumps(value)}" for key, value in changes.items()]
     done = sweep("launch", study, "--profile", profile, *sets)
-    assert done.returncode == 0, done.stderr + done.stdout
+    assert done.returncode == code, done.stderr + done.stdout
 
 
 def environments(run: Path) -> list[dict[str, str]]:
@@ -69,7 +69,7 @@ def environments(run: Path) -> list[dict[str, str]]:
 
 
 def test_a_setup_line_that_fails_is_named_in_the_trial(cluster: Cluster, tmp_path: Path) -> None:
-    launch(write_study(tmp_path, trials=1), {"slurm.setup": ["true", "ls /no/such/module"]})
+    launch(write_study(tmp_path, trials=1), {"slurm.setup": ["true", "ls /no/such/module"]}, code=1)
     run = tmp_path / "runs/sleepy"
     assert {number: (result["state"], result["detail"]) for number, result in results(run).items()} == {
         0: ("setup_failed", "a setup line of the profile failed: ls /no/such/module")

@@ -93,7 +93,8 @@ def test_a_worker_killed_while_no_driver_was_there_is_retried(tmp_path):
 
 def test_a_trial_whose_process_always_dies_is_lost_after_its_retries(tmp_path):
     study = write_study(tmp_path, trials=1, top="retries = 1", fault="die")
-    assert sweep("launch", study).returncode == 0
+    done = sweep("launch", study)
+    assert (done.returncode, "Every trial failed; `sweep logs 0" in done.stdout) == (1, True)
     assert (results(RUN)[0]["state"], results(RUN)[0]["attempt"]) == ("lost", 2)
 
 

@@ -28,7 +28,7 @@ def failing_study(tmp_path: Path, top: str = "") -> Path:
 
 @pytest.mark.parametrize("storage", ["", "sqlite:///optuna.db"])
 def test_failed_trials_that_are_put_back_end_under_their_own_numbers(tmp_path: Path, storage: str) -> None:
-    assert sweep("launch", failing_study(tmp_path, f'storage = "{storage}"')).returncode == 0
+    assert sweep("launch", failing_study(tmp_path, f'storage = "{storage}"')).returncode == 1
     assert {result["state"] for result in results(RUN).values()} == {"failed"}
     (tmp_path / "mended").touch()
     done = sweep("retry", "sleepy", "--cause", "failed")
