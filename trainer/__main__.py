@@ -16,6 +16,11 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt as interrupt:
         print(interrupt.args[0] if interrupt.args else "Interrupted.")
         return INTERRUPTED
+    except Exception as error:  # some code wraps what interrupts it, as Python 3.11 where classes are made
+        if not isinstance(error.__cause__ or error.__context__, KeyboardInterrupt):
+            raise
+        print("Interrupted.")
+        return INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def test_the_trials_that_a_lost_job_had_finished_count_and_the_others_are_tried_
 
 def test_a_lane_after_an_error_goes_on_in_a_new_process(tmp_path: Path) -> None:
     study = write_study(tmp_path, trials=4, fault="raise")
-    finish(launch(study, lanes_per_job=1, trials_per_lane=8, max_jobs=1))
+    finish(launch(study, lanes_per_job=1, trials_per_lane=8, max_jobs=1), code=1)
     assert {state for state, _ in states().values()} == {"failed"}
     assert len(job_ids()) == 1
     assert len({claim["monotonic"] for claim in claims().values()}) == 4

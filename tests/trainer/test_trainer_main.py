@@ -239,3 +239,24 @@ def test_a_run_imports_neither_the_compiler_nor_the_decoders_of_a_cached_data_se
     subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, timeout=100)  # fills the cache
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_ctrl_c_that_other_code_has_wrapped_is_ctrl_c(monkeypatch, capsys):
+    def interrupted(argv):
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt as interrupt:
+            raise RuntimeError("Error calling __set_name__") from interrupt
+
+    monkeypatch.setattr("trainer.commands.run_command", interrupted)
+    assert main([]) == INTERRUPTED
+    assert capsys.readouterr().out == "Interrupted.\n"
+
+
+def test_an_error_of_ours_is_not_taken_for_ctrl_c(monkeypatch):
+    def broken(argv):
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("trainer.commands.run_command", broken)
+    with pytest.raises(RuntimeError, match="broken"):
+        main([])
