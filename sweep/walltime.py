@@ -35,7 +35,8 @@ class WalltimeModel:
     margin: float  # times the prediction is enough, 19 times of 20
     lone_batch: float | None = None  # the only batch size seen: the two coefficients cannot be told apart
     seen: tuple[Timing, ...] = ()
-    paces: dict[tuple[float, Traits], float] = field(default_factory=dict, compare=False, repr=False)  # told
+    # What was told so far; a copy with other coefficients begins anew.
+    paces: dict[tuple[float, Traits], float] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def epoch_seconds(self, batch_size: float, traits: Traits = ()) -> float:
         """Predicted seconds of one epoch; with one batch size seen, the most that any split would give."""

@@ -39,7 +39,6 @@ from sweep.search.samplers import (
 from sweep.search.storage import open_storage
 from sweep.search.views import DIRECTIONS, View
 from sweep.spec import StudySpec
-from sweep.timings import batch_size_of, setting_of, traits_of
 from sweep.walltime import WalltimeModels
 
 UNINFORMED = ("random", "qmc")  # samplers that take no notice of results
@@ -199,12 +198,8 @@ class Search:
         if sampler_name(self.spec, trials) != CURVES:
             return sampler_maker(self.spec, trials)
 
-        def epoch_seconds(recipe: Params) -> float | None:
-            model = models.get(setting_of(recipe))
-            return None if model is None else model.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
-
         known = sorted([*self.ended.values(), *running], key=lambda record: record.number)
-        lessons = Lessons(self.spec, view.goal, known, recipe_of, epoch_seconds)
+        lessons = Lessons(self.spec, view.goal, known, recipe_of, models)
         return lambda seed: CurveSampler(lessons, seed)
 
     def _propose(

@@ -23,9 +23,10 @@ from sweep.records import TrialRecord, TrialState
 from sweep.search.drawing import draw_anywhere, draw_near, draw_start
 from sweep.search.features import Features
 from sweep.search.gaussian_process import Array, GaussianProcess, fit
-from sweep.search.proposals import Goal, Params, distributions
+from sweep.search.proposals import Goal, Params, distributions, epoch_seconds
 from sweep.search.samplers import CURVES, STARTS
 from sweep.spec import StudySpec
+from sweep.walltime import WalltimeModels
 
 CANDIDATES = 1500
 BEST = 5  # recipes of which two thirds of the candidates are changes
@@ -41,7 +42,7 @@ class Lessons:
     goal: Goal
     trials: Sequence[TrialRecord]  # ended or under way, of this study or another
     recipe_of: Callable[[Params], Params | None]  # None for one that is not wanted
-    epoch_seconds: Callable[[Params], float | None]  # of a recipe; None while its network is not timed
+    models: WalltimeModels
 
 
 class CurveSampler(BaseSampler):
@@ -52,7 +53,7 @@ class CurveSampler(BaseSampler):
 
     def __init__(self, lessons: Lessons, seed: int) -> None:
         self.lessons, self.random = lessons, np.random.default_rng(seed)
-        paces = [lessons.epoch_seconds(record.spec.recipe) for record in lessons.trials]
+        paces = [epoch_seconds(lessons.models, record.spec.recipe) for record in lessons.trials]
         self.typical_pace = median([pace for pace in paces if pace is not None] or [1.0])
 
     def infer_relative_search_space(
@@ -123,7 +124,7 @@ class CurveSampler(BaseSampler):
 
     def _pace(self, recipe: Params) -> float:
         """Seconds of an epoch; a network that was never timed is taken to be like the others."""
-        known = self.lessons.epoch_seconds(recipe)
+        known = epoch_seconds(self.lessons.models, recipe)
         return self.typical_pace if known is None else known
 
 

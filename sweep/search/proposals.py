@@ -109,6 +109,12 @@ def predict(models: WalltimeModels, recipe: Params) -> tuple[float, float] | Non
     return model.trial_seconds(*facts), model.enough_seconds(*facts)
 
 
+def epoch_seconds(models: WalltimeModels, recipe: Params) -> float | None:
+    """Seconds that an epoch of a recipe is expected to take; None before its network was timed."""
+    model = models.get(setting_of(recipe))
+    return None if model is None else model.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
+
+
 def has_epochs(spec: StudySpec) -> bool:
     """Whether every recipe of the study has a number of epochs."""
     searched = spec.space.get("epochs")
