@@ -67,7 +67,7 @@ class Collector:
         new = refresh(self.board.paths, old)
         check_transition(old.state, new.state)
         self.board.trials[number] = new
-        if new.epochs != old.epochs or new.calibration != old.calibration:
+        if new.epochs != old.epochs or new.calibrations != old.calibrations:
             self.board.note_timings(new)
         if new.state != old.state:
             facts = {"attempt": new.attempts, "accuracy": new.accuracy, "train_seconds": new.train_seconds}

@@ -31,7 +31,7 @@ def load_trials(paths: RunPaths, jobs: dict[str, Job]) -> dict[int, TrialRecord]
     for folder in _folders(paths.trials):
         spec = read_json(TrialPaths(folder).spec)
         if spec is not None:
-            records[spec["number"]] = TrialRecord(TrialSpec(**spec))
+            records[spec["number"]] = TrialRecord(TrialSpec.from_json(spec))
     launches = [(attempt, job.end) for job in jobs.values() for attempt in job.bundle.attempts]
     for attempt, end in sorted(launches, key=lambda launch: launch[0].number):
         if attempt.trial in records:  # nobody has removed its folder
@@ -63,7 +63,7 @@ def refresh(paths: RunPaths, record: TrialRecord) -> TrialRecord:
         record,
         state=outcome.state if outcome else TrialState.RUNNING if started else TrialState.QUEUED,
         epochs=epochs_of(lines),
-        calibration=calibration_of(lines),
+        calibrations=calibrations_of(lines),
         outcome=outcome,
     )
 
@@ -72,7 +72,7 @@ def load_history(paths: RunPaths) -> list[TrialRecord]:
     """The trials of other studies that this one began with."""
     return [
         TrialRecord(
-            TrialSpec(**facts["spec"]),
+            TrialSpec.from_json(facts["spec"]),
             state=TrialState(facts["outcome"]["state"]),
             epochs=epochs_of(facts["epochs"]),
             outcome=Outcome.from_json(facts["outcome"]),
@@ -141,12 +141,14 @@ def epochs_of(lines: Iterable[dict[str, Any]]) -> tuple[EpochReport, ...]:
     return tuple(epochs.values())
 
 
-def calibration_of(lines: Iterable[dict[str, Any]]) -> Calibration | None:
-    """What the worker timed before the first epoch, if it was asked to."""
-    for line in lines:
-        if facts := line.get("calibration"):
-            return Calibration(**{**facts, "epoch_seconds": tuple(map(tuple, facts["epoch_seconds"]))})
-    return None
+def calibrations_of(lines: Iterable[dict[str, Any]]) -> tuple[Calibration, ...]:
+    """What the worker timed before the first epoch, if it was asked to; of attempts that did so, the last."""
+    told = (line["calibration"] for line in lines if "calibration" in line)
+    found = {facts.get("alternative"): facts for facts in told}
+    return tuple(
+        Calibration(**{**facts, "epoch_seconds": tuple(map(tuple, facts["epoch_seconds"]))})
+        for facts in found.values()
+    )
 
 
 def has_overrun(files: TrialPaths, attempt: int) -> bool:

@@ -21,8 +21,8 @@ from sweep.records import (
 )
 from sweep.requests import needed_seconds
 from sweep.search import SpaceExhaustedError
+from sweep.search.proposals import untimed_recipes
 from sweep.snapshot import read_code
-from sweep.timings import setting_of
 
 
 class Proposer:
@@ -94,6 +94,7 @@ class Proposer:
         except SpaceExhaustedError:
             self.exhausted_at = in_flight
             return left.cut_by if is_short else Ending.SPACE
+        untimed = untimed_recipes(board.spec, proposal.params, proposal.recipe, board.models)
         spec = TrialSpec(
             number=proposal.number,
             trainer=board.spec.trainer,
@@ -102,7 +103,8 @@ class Proposer:
             limit_seconds=trial_limit,
             stop_at=proposal.stop_at,
             predicted_seconds=proposal.predicted_seconds,
-            wants_calibration=setting_of(proposal.recipe) not in board.models,
+            wants_calibration=bool(untimed),
+            alternatives=untimed[1:],
             stop_hopeless=board.spec.stop_hopeless,
             code=self.code,
         )

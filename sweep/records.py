@@ -106,9 +106,14 @@ class TrialSpec:
     limit_seconds: float
     stop_at: float | None  # accuracy that ends the run, for goal "speed"
     predicted_seconds: float | None  # of the whole trial, None before anything was timed
-    wants_calibration: bool = False  # the first of its network: its worker times a few steps
+    wants_calibration: bool = False  # too little is known of its pace: its worker times a few steps
+    alternatives: tuple[dict[str, Any], ...] = ()  # recipes of which as little is known; timed with it
     stop_hopeless: bool = False  # once its learning curve cannot reach `stop_at` any more
     code: str = ""  # hash of the code that its latest attempt imports; empty in runs without a snapshot
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TrialSpec:
+        return cls(**{**data, "alternatives": tuple(data.get("alternatives", ()))})
 
 
 @dataclass(frozen=True)
@@ -206,7 +211,7 @@ class TrialRecord:
     failures: tuple[JobState, ...] = ()  # how the jobs ended with which it died, without a result
     in_flight: bool = False  # launched, and its job is not known to have ended
     epochs: tuple[EpochReport, ...] = ()
-    calibration: Calibration | None = None
+    calibrations: tuple[Calibration, ...] = ()
     outcome: Outcome | None = None
 
     @property

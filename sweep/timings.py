@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from sweep.files import append_line, publish, read_lines, to_json
-from sweep.records import TrialRecord
+from sweep.records import TrialRecord, TrialSpec
 
 # What makes two recipes too different to learn one's seconds from the other's.
 SETTING = ("model", "precision", "dataset", "image_size")
@@ -33,24 +33,35 @@ class Timing:
 
 def timings_of(record: TrialRecord) -> list[Timing]:
     """What a trial tells: what it calibrated before the first epoch, and the pace of its epochs."""
-    recipe = record.spec.recipe
-    same: dict[str, Any] = {"traits": traits_of(recipe), "setting": setting_of(recipe)}
-    calibration = record.calibration
-    device = record.outcome.device if record.outcome else calibration.device if calibration else ""
-    points = calibration.epoch_seconds if calibration else ()
-    startup = calibration.startup_seconds if calibration else 0.0
-    calibrated = [Timing(float(size), seconds, startup, 0, **same, device=device) for size, seconds in points]
-    return [*calibrated, *([_timing(record, device, same)] if record.epochs else [])]
+    devices = [calibration.device for calibration in record.calibrations]
+    device = record.outcome.device if record.outcome else devices[0] if devices else ""
+    timed = [
+        Timing(float(size), seconds, calibration.startup_seconds, epochs=0, **_kind(recipe), device=device)
+        for calibration in record.calibrations
+        for recipe in (_recipe_of(record.spec, calibration.alternative),)
+        for size, seconds in calibration.epoch_seconds
+    ]
+    return [*timed, *([_timing(record, device)] if record.epochs else [])]
 
 
-def _timing(record: TrialRecord, device: str, same: dict[str, Any]) -> Timing:
+def _recipe_of(spec: TrialSpec, alternative: int | None) -> Mapping[str, Any]:
+    return spec.recipe if alternative is None else spec.alternatives[alternative]
+
+
+def _kind(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    return {"traits": traits_of(recipe), "setting": setting_of(recipe)}
+
+
+def _timing(record: TrialRecord, device: str) -> Timing:
     walls = [epoch.wall_seconds for epoch in record.epochs]
     steps = [late - early for early, late in pairwise(walls)]
     pace = max(median(steps) if steps else record.epochs[0].train_seconds, 1e-6)
     whole = record.outcome is not None and record.outcome.epochs == len(walls)
     after = max(0.0, record.outcome.wall_seconds - walls[-1]) if record.outcome and whole else 0.0
-    startup = max(0.0, walls[0] - pace) + after
-    return Timing(batch_size_of(record.spec.recipe), pace, startup, epochs=len(walls), **same, device=device)
+    calibrating = sum(calibration.took_seconds for calibration in record.calibrations)
+    startup = max(0.0, walls[0] - pace - calibrating) + after
+    recipe = record.spec.recipe
+    return Timing(batch_size_of(recipe), pace, startup, epochs=len(walls), **_kind(recipe), device=device)
 
 
 def setting_of(recipe: Mapping[str, Any]) -> str:

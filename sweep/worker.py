@@ -12,6 +12,7 @@ import signal
 import socket
 import time
 import traceback
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -66,6 +67,7 @@ class TrialContext:
     ) -> None:
         self.folder: Path | None = files.folder
         self.wants_calibration = spec.wants_calibration
+        self.alternatives: tuple[Any, ...] = ()
         self._began = time.monotonic() - used_seconds(files)
         limit = self._began + spec.limit_seconds
         # A job that ends with its trial's limit, or nearly, leaves the end to the limit.
@@ -135,10 +137,12 @@ def run_trial(
     """
     if files.result.exists() or not claim(files, attempt, claimant):
         return None
-    spec = TrialSpec(**must_read_json(files.spec))
+    spec = TrialSpec.from_json(must_read_json(files.spec))
     context = TrialContext(files, spec, interrupt, job_end, ended)
     try:
-        config = build_config(config_class(spec.trainer), spec.recipe)
+        kind = config_class(spec.trainer)
+        config = build_config(kind, spec.recipe)
+        context.alternatives = buildable(kind, spec.alternatives)
         result = load_function(spec.trainer)(config, context)
         if not isinstance(result, TrainResult):
             raise TypeError(f"{spec.trainer} must return a TrainResult; got {type(result).__name__}")
@@ -157,6 +161,17 @@ def run_trial(
         text = to_json(as_json(outcome))
     publish(files.result, text)
     return outcome.state
+
+
+def buildable(kind: type[Any] | None, recipes: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
+    """The recipes before the first with a mistake, which is for its own trial to tell."""
+    built = []
+    for recipe in recipes:
+        try:
+            built.append(build_config(kind, recipe))
+        except (TypeError, ValueError):
+            break
+    return tuple(built)
 
 
 def failure_of(error: BaseException, files: TrialPaths, attempt: int, wall_seconds: float) -> Outcome:

@@ -6,10 +6,11 @@ Plain dataclasses without torch or pydantic: a worker imports this module before
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Ended(StrEnum):
@@ -77,6 +78,8 @@ class Calibration:
     device: str
     startup_seconds: float
     epoch_seconds: tuple[tuple[int, float], ...]  # (batch size, seconds of an epoch, evaluation included)
+    alternative: int | None = None  # which of the context's; None for the run's own recipe
+    took_seconds: float = 0.0  # before the first epoch, and no part of a start without calibration
 
 
 class RunContext(Protocol):
@@ -92,10 +95,14 @@ class RunContext(Protocol):
 
     @property
     def wants_calibration(self) -> bool:
-        """Whether nothing is known yet of how long this network takes here."""
+        """Whether too little is known yet of how long this recipe takes here."""
+
+    @property
+    def alternatives(self) -> Sequence[Any]:
+        """Recipes, of the kind that the run got, of which as little is known: a calibration may time them too."""
 
     def calibrated(self, calibration: Calibration) -> None:
-        """Called once before the first epoch, if a calibration is wanted."""
+        """Called before the first epoch, if a calibration is wanted, once for each recipe that was timed."""
 
     def report(self, epoch: EpochReport) -> StopReason | None:
         """Called after each epoch; an answer asks the run to stop."""
@@ -114,6 +121,7 @@ class QuietContext:
     folder: Path | None = None
     deadline: float = math.inf
     wants_calibration: bool = False
+    alternatives: Sequence[Any] = ()
 
     def calibrated(self, calibration: Calibration) -> None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from trainer.config import TrainConfig
 from trainer.context import Calibration, Ended, EpochReport, StopReason, TrainResult
 from trainer.explore import Exploration
 from trainer.outputs import PROGRESS, Tested
@@ -27,6 +29,7 @@ class ShellContext:
     stop_at: float | None
     bar: Progress
     wants_calibration: bool = False
+    alternatives: Sequence[TrainConfig] = ()
     interrupted: bool = field(default=False, init=False)
     epochs_told: int = field(default=0, init=False)  # of this attempt
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from trainer.models import MODELS
 from trainer.optim import make_optimizer
 
 EAGER_STEPS = 3  # before a recording: libraries choose their algorithms and allocate what they keep
+
+
+Step = Callable[[Tensor, Tensor, float], None]  # images, labels, learning rate
 
 
 class Learner:
@@ -115,6 +119,11 @@ class RecordedStep:
         with torch.cuda.graph(graph, stream=self.stream):
             self.learner.run(self.images, self.labels)
         return graph
+
+
+def make_step(learner: Learner, config: TrainConfig, device: torch.device) -> Step:
+    """The learner's step, recorded where it can be."""
+    return RecordedStep(learner, config.batch_size) if can_record(config, device) else learner.step
 
 
 def can_record(config: TrainConfig, device: torch.device) -> bool:

@@ -25,7 +25,7 @@ from trainer.network import make_network
 from trainer.progress import Progress
 from trainer.scalars import scalar_writer
 from trainer.schedules import learning_rate
-from trainer.steps import Learner, RecordedStep, can_record
+from trainer.steps import Learner, make_step
 from trainer.watch import Watch
 from trainer.weights import save_weights
 
@@ -47,9 +47,9 @@ def train(config: TrainConfig, context: RunContext) -> TrainResult:
         run = TrainingRun(config, context, load_data(config, device), device, began)
         run.restore()
         if context.wants_calibration and run.progress.step == 0:
-            seconds = run.load_seconds
-            autocast = run.learner.autocast
-            context.calibrated(calibrate(config, run.data, device, autocast, startup_seconds=seconds))
+            autocast, seconds = run.learner.autocast, run.load_seconds
+            for calibration in calibrate(config, context, run.data, device, autocast, startup_seconds=seconds):
+                context.calibrated(calibration)
         return run.to_the_end()
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
@@ -71,8 +71,7 @@ class TrainingRun:
         self.config, self.context, self.data, self.device, self.began = config, context, data, device, began
         autocast = make_autocast(config.precision, device)
         self.learner = Learner(config, make_network(config, data, device), make_loss(config), device, autocast)
-        recorded = can_record(config, device)
-        self.step = RecordedStep(self.learner, config.batch_size) if recorded else self.learner.step
+        self.step = make_step(self.learner, config, device)
         wants_scalars = config.tensorboard and context.folder is not None
         self.write_scalars = scalar_writer(context.folder) if wants_scalars and context.folder else None
         self.pace = Pace(device)

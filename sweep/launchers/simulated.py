@@ -15,7 +15,7 @@ from sweep.history import read_progress, used_seconds
 from sweep.packing import ALONE
 from sweep.paths import RunPaths
 from sweep.records import JOB_OVERHEAD_SECONDS, Bundle, JobState, Outcome, TrialSpec, TrialState, as_json
-from trainer.context import EpochReport
+from trainer.context import Calibration, EpochReport
 
 # The whole curve of a recipe, as if no limit ended it; wall seconds include start-up and evaluation.
 Surrogate = Callable[[Mapping[str, Any]], Sequence[EpochReport]]
@@ -141,18 +141,34 @@ class SimulatedLauncher:
         if not publish(self.paths.trial(number).claim(attempt), to_json(claim)):
             self._end(job, start, JobState.EXITED)
             return
+        if attempt == 1:
+            self._calibrate(number)
         job.slot, job.started, job.course = slot, start, self._course(job.bundle, start)
         self.free_at[slot] = job.course.ends
+
+    def _calibrate(self, number: int) -> None:
+        """Tell the pace of recipes that nobody has timed, as a trainer would, at its batch sizes; in no time."""
+        files = self.paths.trial(number)
+        spec = TrialSpec.from_json(must_read_json(files.spec))
+        if not spec.wants_calibration or "batch_size" not in spec.recipe:
+            return
+        size = int(spec.recipe["batch_size"])
+        startup, _ = _start_and_pace(self.surrogate(spec.recipe))
+        for index, recipe in enumerate((spec.recipe, *spec.alternatives)):
+            sizes = {max(1, size // 4), *([] if index else [size])}
+            curves = {tried: self.surrogate(recipe | {"batch_size": tried}) for tried in sorted(sizes)}
+            points = tuple((tried, _start_and_pace(curve)[1]) for tried, curve in curves.items())
+            calibration = Calibration("simulated", startup, points, alternative=index - 1 if index else None)
+            append_line(files.progress, {"calibration": as_json(calibration)})
 
     def _course(self, bundle: Bundle, start: float) -> Course:
         """Work out the whole life of a job when it starts."""
         number, attempt = _only(bundle)
         files = self.paths.trial(number)
-        spec = TrialSpec(**must_read_json(files.spec))
+        spec = TrialSpec.from_json(must_read_json(files.spec))
         before, done = used_seconds(files), read_progress(files.progress)
         curve = self.surrogate(spec.recipe)
-        pace = (curve[-1].wall_seconds - curve[0].wall_seconds) / max(1, len(curve) - 1)
-        startup = max(0.0, curve[0].wall_seconds - pace)
+        startup, _ = _start_and_pace(curve)
         finished = curve[len(done) - 1].wall_seconds if done else startup
         limit = start + spec.limit_seconds - before
         job_end = start + bundle.request_seconds - JOB_OVERHEAD_SECONDS
@@ -219,6 +235,16 @@ class SimulatedLauncher:
         if job.is_running:
             job.charged, self.free_at[job.slot] = at - job.started, at
         job.ended = job.ended or state
+
+
+def _start_and_pace(curve: Sequence[EpochReport]) -> tuple[float, float]:
+    """Seconds before the first epoch, and of each."""
+    pace = (
+        (curve[-1].wall_seconds - curve[0].wall_seconds) / (len(curve) - 1)
+        if curve[1:]
+        else curve[0].train_seconds
+    )
+    return max(0.0, curve[0].wall_seconds - pace), pace
 
 
 def _only(bundle: Bundle) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from sweep.requests import job_seconds
 from sweep.search.proposals import Params, decode, distributions, predict
 from sweep.space import Budgeted, Ordinal
 from sweep.spec import StudySpec
-from sweep.timings import setting_of
+from sweep.timings import Traits, setting_of, traits_of
 from sweep.walltime import WalltimeModel, WalltimeModels
 
 DRAWS = 300  # of random recipes
@@ -52,7 +52,7 @@ def check_fits(spec: StudySpec, models: WalltimeModels) -> None:
     if not isinstance(spec.space.get("epochs"), Budgeted) or draw_samples(spec, models):
         return
     known = _known(spec, models)
-    least = min(model.startup_seconds + model.epoch_seconds(size) * model.margin for model, size in known)
+    least = min(model.enough_seconds(size, 1, traits) for model, traits, size in known)
     raise StudyFileError(
         f"limits.trial = {spec.limits.trial:g} s fits no epoch of any recipe of the space: the quickest needs "
         f"about {least:.3g} s by what was timed here before; raise limits.trial, or add larger batch sizes"
@@ -64,14 +64,16 @@ def batch_sizes_without_an_epoch(spec: StudySpec, models: WalltimeModels) -> lis
     if not isinstance(spec.space.get("epochs"), Budgeted):
         return []
     fits: dict[float, bool] = {}
-    for model, size in _known(spec, models):
-        fits[size] = fits.get(size, False) or model.fitting_epochs(size, spec.limits.trial) > 0
+    for model, traits, size in _known(spec, models):
+        fits[size] = fits.get(size, False) or model.fitting_epochs(size, spec.limits.trial, traits) > 0
     return [size for size, found in fits.items() if not found]
 
 
-def _known(spec: StudySpec, models: WalltimeModels) -> list[tuple[WalltimeModel, float]]:
-    """The models of the study's networks, each with every batch size of the space."""
+def _known(spec: StudySpec, models: WalltimeModels) -> list[tuple[WalltimeModel, Traits, float]]:
+    """The models of the study's networks, each with the words that recipes may have, and every batch size."""
     parameter, fixed = spec.space.get("batch_size"), spec.fixed.get("batch_size")
     sizes = parameter.ranks() if isinstance(parameter, Ordinal) else [fixed] if fixed else []
-    settings = {setting_of({**spec.fixed, **sample.recipe}) for sample in draw_samples(spec, {})}
-    return [(models[setting], float(size)) for setting in settings if setting in models for size in sizes]
+    recipes = [{**spec.fixed, **sample.recipe} for sample in draw_samples(spec, {})]
+    kinds = sorted({(setting_of(recipe), traits_of(recipe)) for recipe in recipes})
+    timed = [(models[setting], traits) for setting, traits in kinds if setting in models]
+    return [(model, traits, float(size)) for model, traits in timed for size in sizes]

@@ -18,7 +18,7 @@ from sweep.curves import expected_accuracy
 from sweep.records import TrialRecord, TrialState
 from sweep.space import Budgeted, Choices, Ordinal, Range
 from sweep.spec import StudySpec
-from sweep.timings import batch_size_of, setting_of, traits_of
+from sweep.timings import SETTING, batch_size_of, setting_of, traits_of
 from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels
 
 MISS_WEIGHT = 5.0  # how much log-seconds a whole unit of missing accuracy is worth
@@ -113,6 +113,26 @@ def epoch_seconds(models: WalltimeModels, recipe: Params) -> float | None:
     """Seconds that an epoch of a recipe is expected to take; None before its network was timed."""
     model = models.get(setting_of(recipe))
     return None if model is None else model.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
+
+
+def untimed_recipes(spec: StudySpec, params: Params, recipe: Params, models: WalltimeModels) -> tuple[Params, ...]:
+    """A recipe that has a word which was never timed with its network, and others with other such words.
+
+    Each of the others differs in one choice of the space. Nothing if the recipe's own words were all timed.
+    """
+    model = models.get(setting_of(recipe))
+    timed = set(traits_of(recipe))
+    if model is not None:
+        if timed <= model.words:
+            return ()
+        timed |= model.words
+    found = [recipe]
+    for key, parameter in spec.space.items():
+        for choice in parameter.choices if isinstance(parameter, Choices) and key not in SETTING else ():
+            other = decode(spec, {**params, key: choice}, {}, spec.limits.trial)
+            if other is not None and not set(traits_of(other)) <= timed:
+                found.append(other)
+    return tuple(found)
 
 
 def has_epochs(spec: StudySpec) -> bool:

@@ -27,6 +27,8 @@ from sweep.records import (
 from sweep.run import Run, create_run, open_run
 from sweep.search import Search
 from sweep.spec import StudySpec
+from sweep.timings import Traits
+from sweep.walltime import Pace, WalltimeModel
 from trainer.context import EpochReport
 
 HERE = Path(__file__).parent
@@ -60,6 +62,18 @@ def trial_spec(number: int = 0, **changes: Any) -> TrialSpec:
         "predicted_seconds": None,
     }
     return TrialSpec(number, **(facts | changes))
+
+
+def exact_model(
+    constant: float, per_batch: float = 0.0, startup_seconds: float = 0.0, margin: float = 1.1
+) -> WalltimeModel:
+    """A walltime model that is sure of its coefficients."""
+
+    def pace(batch_size: float, traits: Traits) -> Pace:
+        seconds = constant + per_batch / batch_size
+        return Pace(seconds, seconds * margin)
+
+    return WalltimeModel(pace, startup_seconds)
 
 
 def epoch(number: int, wall_seconds: float, accuracy: float | None = 0.5, epochs: int = 10) -> EpochReport:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sweep_builders import ended, epoch, study, trial_spec
+from sweep_builders import ended, epoch, exact_model, study, trial_spec
 
 from sweep.errors import StudyFileError
 from sweep.records import TrialRecord, TrialState
@@ -19,11 +19,11 @@ from sweep.search.features import Features
 from sweep.search.samplers import CURVES, check_sampler, sampler_name
 from sweep.spec import StudySpec
 from sweep.timings import setting_of
-from sweep.walltime import WalltimeModel, WalltimeModels
+from sweep.walltime import WalltimeModels
 
 STARTS = samplers.STARTS[CURVES]
 SPACE: dict[str, Any] = {"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 8}}
-MODELS: WalltimeModels = {setting_of({}): WalltimeModel(2.0, 0.0, startup_seconds=1.0, margin=1.1)}
+MODELS: WalltimeModels = {setting_of({}): exact_model(2.0, startup_seconds=1.0, margin=1.1)}
 
 
 def accuracy_at(recipe: dict[str, Any], done: int) -> float:

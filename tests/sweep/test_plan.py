@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from sweep_builders import here, study
+from sweep_builders import exact_model, here, study
 
 from sweep.errors import StudyFileError
 from sweep.files import to_json
@@ -14,7 +14,6 @@ from sweep.forecast import simulate_studies
 from sweep.plan import SAMPLES, Plan, make_plan
 from sweep.records import JOB_OVERHEAD_SECONDS
 from sweep.timings import setting_of
-from sweep.walltime import WalltimeModel
 
 SPACE = {
     "epochs": {"up_to": 30},
@@ -161,7 +160,7 @@ def test_a_plan_of_fewer_trials_than_slots_does_not_blame_a_budget() -> None:
     assert not warned(planned(slots=50), "the budget covers")
 
 
-MODELS = {setting_of({}): WalltimeModel(constant=2.0, per_batch=80.0, startup_seconds=3.0, margin=1.2)}
+MODELS = {setting_of({}): exact_model(constant=2.0, per_batch=80.0, startup_seconds=3.0, margin=1.2)}
 
 
 def test_what_was_timed_before_predicts_the_samples_the_requests_and_the_number_of_trials() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState as Verdict
-from sweep_builders import ended, epoch, study, trial_spec
+from sweep_builders import ended, epoch, exact_model, study, trial_spec
 
 from sweep.search.forecast import draw_samples
 from sweep.search.proposals import (
@@ -21,12 +21,13 @@ from sweep.search.proposals import (
     goal_of,
     identity,
     objective,
+    untimed_recipes,
     verdict,
     was_cut_short,
 )
 from sweep.search.samplers import GP_TRIALS, sampler_name
 from sweep.timings import setting_of
-from sweep.walltime import UNTIMED_EPOCHS, WalltimeModel, WalltimeModels
+from sweep.walltime import UNTIMED_EPOCHS, WalltimeModels
 
 BATCHES = [8, 64, 512]
 SPEC = study(
@@ -39,7 +40,7 @@ SPEC = study(
         "lr": {"low": 1e-4, "high": 1.0, "log": True},
     },
 )
-MODEL = WalltimeModel(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
+MODEL = exact_model(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
 MODELS = {setting_of(SPEC.fixed): MODEL}
 LIMIT = 60.0
 
@@ -248,3 +249,35 @@ def test_sample_recipes_show_what_the_space_allows_before_anything_was_timed() -
 def test_sample_recipes_are_those_of_the_seed() -> None:
     assert draw_samples(SPEC, {}, 3) == draw_samples(SPEC, {}, 3)
     assert draw_samples(SPEC, {}, 3) != draw_samples(SPEC.model_copy(update={"seed": 1}), {}, 3)
+
+
+def untimed(optimizer: str, *words: str, known: bool = True) -> list[str]:
+    """The optimizers of the recipes to calibrate, where these words have been timed."""
+    recipe = decode(SPEC, params() | {"optimizer": optimizer}, {}, LIMIT)
+    assert recipe is not None
+    models = {setting_of(SPEC.fixed): replace(MODEL, words=frozenset(words))} if known else {}
+    return [found["optimizer"] for found in untimed_recipes(SPEC, params(), recipe, models)]
+
+
+def test_the_first_trial_of_a_network_times_every_word_of_the_space() -> None:
+    assert untimed("adam", known=False) == ["adam", "sgd"]
+
+
+def test_a_trial_with_words_that_were_timed_times_nothing() -> None:
+    assert untimed("adam", "optimizer=adam") == []
+
+
+def test_a_trial_with_a_new_word_times_it_and_other_new_ones() -> None:
+    assert untimed("adam") == ["adam", "sgd"]
+    assert untimed("adam", "optimizer=sgd") == ["adam"]
+
+
+def test_keys_that_depend_on_a_choice_come_and_go_with_it() -> None:
+    space = {
+        "optimizer": {"choices": ["sgd", "adam"]},
+        "momentum": {"low": 0.1, "high": 0.9, "when": {"optimizer": "sgd"}},
+    }
+    spec, drawn = study(space=space), {"optimizer": "adam", "momentum": 0.5}
+    recipe = decode(spec, drawn, {}, LIMIT)
+    assert recipe == {"optimizer": "adam"}
+    assert untimed_recipes(spec, drawn, recipe, {}) == (recipe, {"optimizer": "sgd", "momentum": 0.5})

@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sweep_builders import epoch, here, running, trial_spec, waiting
+from sweep_builders import epoch, exact_model, here, running, trial_spec, waiting
 
 from sweep.records import TrialRecord
 from sweep.requests import RAISE, SLACK_SECONDS, needed_seconds
 from sweep.timings import setting_of
 from sweep.walltime import WalltimeModel
 
-MODEL = WalltimeModel(constant=2.0, per_batch=0.0, startup_seconds=3.0, margin=1.2)
+MODEL = exact_model(constant=2.0, startup_seconds=3.0, margin=1.2)
 KNOWN: Mapping[str, WalltimeModel] = {setting_of({}): MODEL}
 
 

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import TrialState as Verdict
-from sweep_builders import HERE, ended, study, trial_spec
+from sweep_builders import HERE, ended, exact_model, study, trial_spec
 
 from sweep.records import TrialRecord
 from sweep.search import Search, SpaceExhaustedError
@@ -24,7 +24,7 @@ from sweep.search.proposals import distributions
 from sweep.search.samplers import GRID_POINTS, grid, mixed_seed
 from sweep.spec import StudySpec
 from sweep.timings import setting_of
-from sweep.walltime import WalltimeModel, WalltimeModels
+from sweep.walltime import WalltimeModels
 
 LIMIT = 60.0
 MIXED = {
@@ -328,7 +328,7 @@ def test_a_recipe_whose_trial_was_cut_short_is_proposed_again_when_the_study_is_
 
 
 def test_epochs_are_proposed_within_what_fits_the_limit(journal: Path) -> None:
-    model = WalltimeModel(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
+    model = exact_model(constant=1.0, per_batch=80.0, startup_seconds=5.0, margin=1.1)
     search = Search(study(space={"epochs": {"up_to": 90}, "batch_size": {"values": [8, 80]}}), journal)
     for _ in range(8):
         recipe = ask(search, {setting_of({}): model}).spec.recipe
@@ -336,20 +336,20 @@ def test_epochs_are_proposed_within_what_fits_the_limit(journal: Path) -> None:
 
 
 def test_only_batch_sizes_of_which_an_epoch_fits_are_proposed(journal: Path) -> None:
-    model = WalltimeModel(constant=1.0, per_batch=800.0, startup_seconds=0.0, margin=1.0)
+    model = exact_model(constant=1.0, per_batch=800.0, startup_seconds=0.0, margin=1.0)
     search = Search(study(space={"epochs": {"up_to": 90}, "batch_size": {"values": [8, 800]}}), journal)
     assert {ask(search, {setting_of({}): model}).spec.recipe["batch_size"] for _ in range(4)} == {800}
 
 
 def test_a_limit_in_which_no_epoch_fits_exhausts_the_space(journal: Path) -> None:
-    model = WalltimeModel(constant=100.0, per_batch=0.0, startup_seconds=0.0, margin=1.1)
+    model = exact_model(constant=100.0, startup_seconds=0.0, margin=1.1)
     search = Search(study(space={"epochs": {"up_to": 90}}), journal)
     with pytest.raises(SpaceExhaustedError):
         ask(search, {setting_of({}): model})
 
 
 def test_a_limit_in_which_no_epoch_fits_exhausts_a_space_of_any_size(journal: Path) -> None:
-    model = WalltimeModel(constant=100.0, per_batch=0.0, startup_seconds=0.0, margin=1.1)
+    model = exact_model(constant=100.0, startup_seconds=0.0, margin=1.1)
     space = {"width": {"low": 1, "high": 10**15}, "epochs": {"up_to": 90}}
     search = Search(study(space=space, sampler="random"), journal)
     with pytest.raises(SpaceExhaustedError):
@@ -358,7 +358,7 @@ def test_a_limit_in_which_no_epoch_fits_exhausts_a_space_of_any_size(journal: Pa
 
 def test_epochs_are_proposed_by_the_timings_of_their_network(journal: Path) -> None:
     models = {
-        setting_of({"model": name}): WalltimeModel(pace, per_batch=0.0, startup_seconds=0.0, margin=1.0)
+        setting_of({"model": name}): exact_model(pace, startup_seconds=0.0, margin=1.0)
         for name, pace in (("slow", 30.0), ("quick", 1.0))
     }
     space = {"epochs": {"up_to": 90}, "model": {"choices": ["slow", "quick"]}}
@@ -371,7 +371,7 @@ def test_epochs_are_proposed_by_the_timings_of_their_network(journal: Path) -> N
 
 
 def test_a_network_may_be_given_as_a_list_of_its_layers(journal: Path) -> None:
-    model = WalltimeModel(constant=30.0, per_batch=0.0, startup_seconds=0.0, margin=1.0)
+    model = exact_model(constant=30.0, startup_seconds=0.0, margin=1.0)
     search = Search(study(fixed={"model": [64, 32]}, space={"epochs": {"up_to": 90}}), journal)
     recipes = [ask(search, {setting_of({"model": [64, 32]}): model}).spec.recipe for _ in range(2)]
     assert [recipe["model"] for recipe in recipes] == [[64, 32], [64, 32]]

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 from optuna.trial import TrialState as Verdict
-from sweep_builders import board_of, ended, gone, job, study, trial_spec, waiting, write_job, written_run
+from sweep_builders import (
+    board_of,
+    ended,
+    exact_model,
+    gone,
+    job,
+    study,
+    trial_spec,
+    waiting,
+    write_job,
+    written_run,
+)
 
 from sweep.driver import Driver
 from sweep.errors import RunFolderError
@@ -16,7 +27,6 @@ from sweep.search import Search
 from sweep.search.storage import mend_journal
 from sweep.spec import StudySpec
 from sweep.timings import setting_of
-from sweep.walltime import WalltimeModel
 
 SPEC = study(sampler="random")
 Records = dict[int, TrialRecord]
@@ -265,7 +275,7 @@ def test_a_recipe_to_start_with_is_not_lost_with_the_driver_that_asked_for_it(tm
 def test_a_recipe_to_start_with_keeps_the_fixed_keys_though_no_epoch_is_said_to_fit(tmp_path: Path) -> None:
     space = {"x": {"low": 0.0, "high": 1.0}, "epochs": {"up_to": 9}}
     spec = study(fixed={"model": "mine"}, space=space, start=[{"x": 0.25}])
-    models = {setting_of({"model": "mine"}): WalltimeModel(500.0, 0.0, startup_seconds=0.0, margin=1.1)}
+    models = {setting_of({"model": "mine"}): exact_model(500.0, startup_seconds=0.0, margin=1.1)}
     recipe = Search(spec, tmp_path / "journal.log").ask(models, 60.0).recipe
     assert recipe["model"] == "mine"
     assert recipe["x"] == 0.25

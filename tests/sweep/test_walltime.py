@@ -8,14 +8,15 @@ from dataclasses import replace
 from statistics import median
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from sweep_builders import ended, epoch, running, waiting
+from sweep_builders import ended, epoch, exact_model, running, waiting
 
 from sweep.records import TrialRecord
 from sweep.timings import Timing, batch_size_of, setting_of, timings_of
-from sweep.walltime import MARGIN, WalltimeModel, WalltimeModels, fit, fit_all
+from sweep.walltime import MARGIN, WalltimeModels, fit, fit_all
 
 
 def timing(record: TrialRecord) -> Timing:
@@ -32,10 +33,25 @@ seconds = st.floats(1e-3, 1e4)
 batches = st.integers(1, 5000).map(float)
 seen_timings = st.lists(st.builds(Timing, batches, seconds, st.floats(0, 100)), min_size=1, max_size=20)
 BATCHES = (8.0, 50.0, 64.0, 512.0)
+NETWORKS = {
+    "mlp": (1.4, 15.0),
+    "convnet": (4.0, 25.0),
+}  # seconds of all images, and of as many steps
+OPTIMIZERS = {"sgd": 1.0, "adam": 1.6, "muon": 8.0}  # what a step costs more
 
 
 def paces(constant: float, per_batch: float) -> list[Timing]:
     return [Timing(batch, constant + per_batch / batch, 2.0) for batch in BATCHES]
+
+
+def true_seconds(network: str, optimizer: str, batch: float) -> float:
+    constant, per_batch = NETWORKS[network]
+    return constant + OPTIMIZERS[optimizer] * per_batch / batch
+
+
+def timed(network: str, optimizer: str, batch: float, off: float = 1.0, **more: Any) -> Timing:
+    pace = true_seconds(network, optimizer, batch) * off
+    return Timing(batch, pace, 1.0, traits=(f"optimizer={optimizer}",), setting=network, **more)
 
 
 def test_nothing_is_predicted_before_anything_was_timed() -> None:
@@ -46,37 +62,38 @@ def test_nothing_is_predicted_before_anything_was_timed() -> None:
 @pytest.mark.parametrize(
     ("constant", "per_batch"), [(3.0, 200.0), (0.5, 0.0), (0.0, 40.0), (1e-4, 1e3), (90.0, 1.0)]
 )
-def test_exact_timings_give_back_the_costs_of_an_image_and_of_a_step(constant: float, per_batch: float) -> None:
-    model = fit(paces(constant, per_batch))
-    assert model.constant == pytest.approx(constant, rel=1e-6, abs=1e-9)
-    assert model.per_batch == pytest.approx(per_batch, rel=1e-6, abs=1e-6)
+@pytest.mark.parametrize("batch", [8.0, 20.0, 64.0, 300.0])
+def test_exact_timings_predict_the_batch_sizes_among_them(constant: float, per_batch: float, batch: float) -> None:
+    predicted = fit(paces(constant, per_batch)).epoch_seconds(batch)
+    assert predicted == pytest.approx(constant + per_batch / batch, rel=0.1)
 
 
-@given(seconds, seconds, batches)
-def test_exact_timings_predict_every_other_batch_size(constant: float, per_batch: float, batch: float) -> None:
-    model = fit(paces(constant, per_batch))
-    assert model.epoch_seconds(batch) == pytest.approx(constant + per_batch / batch, rel=1e-4)
+def test_exact_timings_leave_little_more_than_the_usual_margin() -> None:
+    model = fit(paces(3.0, 200.0) * 3)
+    assert MARGIN <= model.pace(64, ()).enough_seconds / model.epoch_seconds(64) < 1.2
 
 
-def test_exact_timings_leave_the_usual_margin() -> None:
-    assert fit(paces(3.0, 200.0)).margin == MARGIN
+@given(seen_timings, batches)
+def test_epochs_take_time_and_enough_is_more(seen: list[Timing], batch: float) -> None:
+    pace = fit(seen).pace(batch, ())
+    assert 0 < MARGIN * pace.seconds * (1 - 1e-9) <= pace.enough_seconds < math.inf
 
 
-@given(seen_timings)
-def test_costs_are_never_negative_and_epochs_take_time(seen: list[Timing]) -> None:
-    model = fit(seen)
-    assert model.constant >= 0
-    assert model.per_batch >= 0
-    assert all(model.epoch_seconds(one.batch_size) > 0 for one in seen)
-
-
-@given(seen_timings)
-def test_nine_of_ten_seen_epochs_are_within_the_margin(seen: list[Timing]) -> None:
-    model = fit(seen)
-    within = [
-        one for one in seen if one.epoch_seconds <= model.epoch_seconds(one.batch_size) * model.margin * (1 + 1e-9)
-    ]
-    assert len(within) >= 0.9 * len(seen)
+def test_enough_is_enough_nine_times_of_ten_and_not_far_too_much() -> None:
+    fares: list[float] = []
+    for seed in range(10):
+        luck = np.random.default_rng(seed)
+        recipes = [
+            (str(luck.choice(list(NETWORKS))), str(luck.choice(list(OPTIMIZERS))), float(luck.choice(BATCHES)))
+            for _ in range(60)
+        ]
+        trials = [timed(*recipe, off=math.exp(luck.normal(0, 0.1))) for recipe in recipes]
+        models = fit_all(trials[:20])
+        for trial in trials[20:]:
+            pace = models[trial.setting].pace(trial.batch_size, trial.traits)
+            fares.append(trial.epoch_seconds / pace.enough_seconds)
+    assert sum(fare <= 1 for fare in fares) >= 0.9 * len(fares)
+    assert median(fares) > 0.7
 
 
 @given(seen_timings)
@@ -94,7 +111,7 @@ def test_one_slow_start_does_not_make_every_trial_shorter() -> None:
 def test_lone_epochs_count_for_less_than_several_in_a_row() -> None:
     lone = Timing(64.0, 30.0, 0.0, epochs=1)
     several = Timing(64.0, 10.0, 0.0)
-    assert 10.0 < fit([several, lone, several]).epoch_seconds(64) < 15.0
+    assert 10.0 <= fit([several, lone, several]).epoch_seconds(64) < 13.0
 
 
 def test_one_slow_trial_is_outvoted_though_it_made_all_others_short() -> None:
@@ -111,21 +128,68 @@ def test_a_model_of_one_or_two_trials_rules_nothing_out() -> None:
 
 def test_lone_epochs_are_learned_from_while_there_is_nothing_else() -> None:
     lone = [replace(one, epochs=1) for one in paces(3.0, 200.0)]
-    assert [fit(lone).epoch_seconds(batch) for batch in BATCHES] == pytest.approx([28.0, 7.0, 6.125, 3.390625])
+    assert [fit(lone).epoch_seconds(batch) for batch in BATCHES] == pytest.approx(
+        [28.0, 7.0, 6.125, 3.39], rel=0.1
+    )
 
 
-@given(seconds, st.floats(0, 1), batches, batches)
-def test_one_batch_size_predicts_the_most_that_any_split_of_the_costs_would(
-    pace: float, share: float, seen: float, other: float
+@given(seconds, batches, batches)
+def test_with_one_batch_size_a_smaller_one_is_slower_but_not_more_than_in_proportion(
+    pace: float, seen: float, other: float
 ) -> None:
-    model = fit([Timing(seen, pace, 0.0)])
-    constant, per_batch = share * pace, (1 - share) * pace * seen
-    assert model.epoch_seconds(other) >= (constant + per_batch / other) * (1 - 1e-9)
+    predicted = fit([Timing(seen, pace, 0.0)]).epoch_seconds(other)
+    assert min(1.0, seen / other) * 0.999 <= predicted / pace <= max(1.0, seen / other) * 1.001
 
 
-def test_one_batch_size_predicts_smaller_batches_to_be_slower_in_proportion() -> None:
-    model = fit([Timing(64.0, 10.0, 0.0)])
-    assert [model.epoch_seconds(batch) for batch in (16.0, 64.0, 256.0)] == [40.0, 10.0, 10.0]
+def test_what_one_batch_size_cannot_tell_makes_the_margin_of_another_wider() -> None:
+    model = fit([Timing(64.0, 10.0, 0.0)] * 3)
+    own, far = model.pace(64, ()), model.pace(8, ())
+    assert far.enough_seconds / far.seconds > 1.5 * own.enough_seconds / own.seconds
+    assert far.enough_seconds >= 0.8 * 80.0, "it may be all steps"
+
+
+@pytest.mark.parametrize("batch", [10.0, 50.0])
+def test_a_network_pays_for_an_optimizer_about_what_the_other_pays(batch: float) -> None:
+    of_mlp = [timed("mlp", optimizer, size) for optimizer in OPTIMIZERS for size in (8.0, 40.0, 250.0)]
+    of_convnet = [timed("convnet", "sgd", size) for size in (8.0, 40.0, 250.0)]
+    model = fit_all([*of_mlp, *of_convnet])["convnet"]
+    assert model.epoch_seconds(batch, ("optimizer=muon",)) == pytest.approx(
+        true_seconds("convnet", "muon", batch), rel=0.2
+    )
+    alone = fit(of_convnet)
+    assert alone.epoch_seconds(batch, ("optimizer=muon",)) < 0.8 * true_seconds("convnet", "muon", batch)
+
+
+def test_a_word_that_was_never_timed_makes_the_margin_wider() -> None:
+    model = fit([timed("mlp", "sgd", size) for size in (8.0, 40.0, 250.0)] * 2)
+    known, new = (model.pace(16.0, (f"optimizer={name}",)) for name in ("sgd", "muon"))
+    assert new.enough_seconds / new.seconds > 1.3 * known.enough_seconds / known.seconds
+
+
+def test_a_network_is_not_taken_to_be_as_quick_as_another() -> None:
+    quick = [replace(timed("mlp", "sgd", size), epoch_seconds=0.01 + 0.1 / size) for size in (8.0, 40.0, 250.0)]
+    slow = [timed("convnet", "sgd", 40.0, off=100.0)]
+    models = fit_all([*quick, *slow])
+    assert models["convnet"].epoch_seconds(40.0, ("optimizer=sgd",)) == pytest.approx(462.5, rel=0.05)
+    assert models["mlp"].epoch_seconds(40.0, ("optimizer=sgd",)) == pytest.approx(0.0125, rel=0.05)
+
+
+def test_what_a_calibration_says_of_an_optimizer_holds_though_it_ran_in_a_slow_moment() -> None:
+    calibrated = [timed("mlp", name, size, 1.5, epochs=0) for name in OPTIMIZERS for size in (10.0, 40.0)]
+    trained = [timed("mlp", "sgd", size) for size in (10.0, 40.0, 250.0)]
+    model = fit([*calibrated, *trained])
+    for name in OPTIMIZERS:
+        assert model.epoch_seconds(20.0, (f"optimizer={name}",)) == pytest.approx(
+            true_seconds("mlp", name, 20.0), rel=0.15
+        )
+
+
+def test_epochs_that_differ_from_trial_to_trial_make_the_margin_wider() -> None:
+    offs = (0.7, 1.4, 1.0, 1.3, 0.75, 1.1)
+    noisy = [timed("mlp", "sgd", size, off) for size, off in zip((8, 16, 32, 64, 128, 256), offs, strict=True)]
+    calm = [timed("mlp", "sgd", size) for size in (8, 16, 32, 64, 128, 256)]
+    wide, usual = (fit(seen).pace(40.0, ("optimizer=sgd",)) for seen in (noisy, calm))
+    assert wide.enough_seconds / wide.seconds > 1.15 * usual.enough_seconds / usual.seconds
 
 
 @given(seen_timings, batches, st.floats(1, 1e5))
@@ -145,7 +209,7 @@ def test_one_epoch_more_than_fits_would_exceed_the_limit(seen: list[Timing], bat
 
 
 def test_no_epoch_fits_a_limit_that_the_start_uses_up() -> None:
-    assert WalltimeModel(1.0, 0.0, startup_seconds=30.0, margin=1.1).fitting_epochs(8, 20.0) == 0
+    assert exact_model(1.0, startup_seconds=30.0).fitting_epochs(8, 20.0) == 0
 
 
 @given(seen_timings, batches, st.integers(1, 500))
@@ -180,9 +244,17 @@ def test_a_network_is_timed_by_its_own_trials_alone() -> None:
         running(4, recipe={"model": "vit", "batch_size": 64}),
     ]
     models = learned(records)
-    found = {record.number: models.get(setting_of(record.spec.recipe)) for record in records}
-    assert {number: model and model.lone_batch for number, model in found.items()} == {1: 8, 2: 64, 3: 64, 4: None}
-    assert [model and model.epoch_seconds(64) for model in found.values()] == [20, 2, 5, None]
+    paces = {
+        record.number: model and model.epoch_seconds(batch_size_of(record.spec.recipe))
+        for record in records
+        for model in (models.get(setting_of(record.spec.recipe)),)
+    }
+    assert paces == {
+        1: pytest.approx(20, rel=0.02),
+        2: pytest.approx(2, rel=0.02),
+        3: pytest.approx(5, rel=0.02),
+        4: None,
+    }
 
 
 @pytest.mark.parametrize("other", ["mlp", 1, "1", True, [64, 32], [32, 64], {"layers": 2}, None])
@@ -196,7 +268,7 @@ def test_networks_are_told_apart_whatever_names_them(other: object) -> None:
 def test_a_network_that_is_a_list_of_its_layers_is_timed() -> None:
     records = [running(0, epoch(1, 4.0), epoch(2, 6.0), recipe={"model": [64, 32]})]
     model = learned(records)[setting_of({"model": [64, 32]})]
-    assert model.epoch_seconds(1) == 2
+    assert model.epoch_seconds(1) == pytest.approx(2, rel=0.02)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sweep_builders import epoch, outcome, trial_spec, waiting, write_trial
 from sweep.curves import HOPELESS
 from sweep.files import append_line, must_read_json, publish, read_lines, to_json
 from sweep.files import replace as replace_text
-from sweep.history import calibration_of, has_overrun, read_outcome, read_progress, used_seconds
+from sweep.history import calibrations_of, has_overrun, read_outcome, read_progress, used_seconds
 from sweep.lane import preload
 from sweep.paths import RunPaths, TrialPaths
 from sweep.records import TrialRecord, TrialState, as_json
@@ -46,14 +46,14 @@ def written(folder: Path, **changes: Any) -> TrialPaths:
     return paths.trial(0)
 
 
-def trained_by(folder: Path, body: str, name: str) -> TrialPaths:
-    """A trial of a function with this body, in a module of its own."""
+def trained_by(folder: Path, body: str, name: str, kind: str = "dict") -> TrialPaths:
+    """A trial of a function with this body, in a module of its own, that takes recipes of this kind."""
     text = dedent(
-        """
+        f"""
         import dataclasses, os, signal
         from trainer import Ended, EpochReport, StopReason, TrainResult
         RESULT = TrainResult(Ended.COMPLETED, 1, 0.5, 1.0, 2.0)
-        def train(config, context):
+        def train(config: {kind}, context):
         """
     )
     (folder / f"{name}.py").write_text(text + f"    {body}\n")
@@ -364,5 +364,32 @@ def test_a_calibration_is_written_down_where_one_is_wanted(tmp_path: Path, inter
     spec = must_read_json(trial.spec) | {"wants_calibration": True}
     replace_text(trial.spec, to_json(spec))
     run_trial(trial, 1, interrupt)
-    assert calibration_of(read_lines(trial.progress)) == Calibration("here", 1.5, ((8, 2.0),))
+    assert calibrations_of(read_lines(trial.progress)) == (Calibration("here", 1.5, ((8, 2.0),)),)
     assert read_progress(trial.progress) == ()
+
+
+def test_alternatives_are_of_the_kind_that_the_run_gets_up_to_the_first_with_a_mistake(
+    tmp_path: Path, interrupt: InterruptFlag
+) -> None:
+    body = (
+        "return dataclasses.replace(RESULT, detail=', '.join(other.optimizer for other in context.alternatives))"
+    )
+    trial = trained_by(tmp_path, body, "with_alternatives", kind="__import__('trainer.config').config.TrainConfig")
+    recipes = [{"optimizer": "adam"}, {"optimizer": "muon"}, {"batch_size": -1}, {"optimizer": "sgd"}]
+    spec = must_read_json(trial.spec) | {"recipe": {}, "alternatives": recipes}
+    replace_text(trial.spec, to_json(spec))
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert (result.state, result.detail) == (TrialState.COMPLETED, "adam, muon")
+
+
+def test_of_two_attempts_that_calibrated_the_later_counts() -> None:
+    lines = [
+        {"calibration": as_json(Calibration("here", 1.5, ((8, seconds),), alternative=which))}
+        for which, seconds in ((None, 2.0), (0, 3.0), (None, 4.0))
+    ]
+    assert [(seen.alternative, seen.epoch_seconds) for seen in calibrations_of(lines)] == [
+        (None, ((8, 4.0),)),
+        (0, ((8, 3.0),)),
+    ]

@@ -20,6 +20,7 @@ from PIL import Image
 
 from trainer import EpochReport, StopReason
 from trainer.__main__ import main
+from trainer.config import TrainConfig
 from trainer.context import Calibration
 from trainer.models import ConvNet
 
@@ -70,6 +71,7 @@ class ScriptedContext:
     folder: Path | None = None
     deadline: float = math.inf
     wants_calibration: bool = False
+    alternatives: tuple[TrainConfig, ...] = ()
     stop_after: dict[int, StopReason] = field(default_factory=dict)  # by epoch
     checks_before_stop: int | None = None  # how often stop_requested says no
     reason: StopReason = StopReason.INTERRUPTED
