@@ -47,6 +47,7 @@ class UntilTheLast:
     folder: Path | None = None
     deadline: float = math.inf
     wants_calibration: bool = False
+    alternatives: tuple[TrainConfig, ...] = ()
 
     def calibrated(self, calibration: Calibration) -> None:
         return None

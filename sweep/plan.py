@@ -111,14 +111,7 @@ def make_plan(
     job_seconds = limits.trial + JOB_OVERHEAD_SECONDS
     samples = draw_samples(spec, models)
     predicted = [sample.predicted_seconds for sample in samples if sample.predicted_seconds is not None]
-    packing = profile.packing
-    requests = [
-        profile.granted_seconds(
-            lane_seconds([sample.request_seconds - JOB_OVERHEAD_SECONDS], packing.trials_per_lane)
-        )
-        for sample in samples
-        if sample.request_seconds is not None
-    ]
+    packing, requests = profile.packing, _requests(samples, profile)
     whole_job = lane_seconds([limits.trial], packing.trials_per_lane)
     jobs = math.ceil(limits.trials / (packing.lanes * packing.trials_per_lane))
     gpu_hours = jobs * profile.granted_seconds(whole_job) * packing.gpus(packing.lanes) / 3600
@@ -151,6 +144,14 @@ def make_plan(
         job_script=job_script(profile, RunPaths(runs / spec.name), spec.name, profile.granted_seconds(whole_job)),
         warnings=[*_warnings(spec, profile, affordable, models), *more_warnings],
     )
+
+
+def _requests(samples: Sequence[Sample], profile: Profile) -> list[float]:
+    """Seconds that the jobs of these samples would ask for, where that is known."""
+    lanes = [
+        sample.request_seconds - JOB_OVERHEAD_SECONDS for sample in samples if sample.request_seconds is not None
+    ]
+    return [profile.granted_seconds(lane_seconds([lane], profile.packing.trials_per_lane)) for lane in lanes]
 
 
 def _lanes_text(packing: Packing) -> str:

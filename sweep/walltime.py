@@ -55,7 +55,7 @@ class WalltimeModel:
 
     def fitting_epochs(self, batch_size: float, limit_seconds: float, traits: Traits = ()) -> int:
         """The most epochs that fit `limit_seconds`; 0 if not even one does, and the model is not young."""
-        least = 1 if self.timed and self.is_young else 0
+        least = 1 if self.is_young else 0
         return max(
             least,
             math.floor((limit_seconds - self.startup_seconds) / self.pace(batch_size, traits).enough_seconds),

@@ -75,7 +75,7 @@ PARTS = {
     "sweep.search": [
         {"features", "gaussian_process", "proposals", "pruners", "storage"},
         {"drawing", "forecast", "samplers", "views"},
-        {"curve_sampler"},
+        {"curve_sampler", "stored"},
         {"__init__"},
     ],
     "sweep.launchers": [

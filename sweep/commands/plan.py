@@ -12,6 +12,7 @@ from rich.text import Text
 from sweep.commands.options import AsJson, Changes, RunsFolder, WarmStarts, console, print_json
 
 if TYPE_CHECKING:
+    from sweep.plan import Plan
     from sweep.records import TrialRecord
     from sweep.spec import StudySpec
 
@@ -51,6 +52,10 @@ def plan(  # noqa: PLR0917  # typer's options are parameters
     if as_json:
         print_json(made.as_json() | ({} if simulation is None else {"simulation": simulation}))
         return
+    _show(spec, made, simulation)
+
+
+def _show(spec: StudySpec, made: Plan, simulation: list[dict[str, Any]] | None) -> None:
     out = console()
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="dim", justify="right")

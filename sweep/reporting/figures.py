@@ -44,16 +44,7 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
         )
     front = measured[measured["on_front"].astype(bool)].sort_values("train_seconds") if len(measured) else measured
     if len(front) > 1:
-        figure.add_trace(
-            go.Scatter(
-                x=front["train_seconds"],
-                y=front["accuracy"],
-                mode="lines",
-                name="front",
-                line={"color": "#999999", "width": 1, "shape": "hv"},
-                hoverinfo="skip",
-            )
-        )
+        figure.add_trace(_front_line(front))
     figure.add_hline(
         y=target,
         line={"dash": "dash", "color": "#666666", "width": 1},
@@ -81,6 +72,18 @@ def accuracy_against_seconds(trials: pd.DataFrame, target: float, limit_seconds:
         height=480,
     )
     return figure
+
+
+def _front_line(front: pd.DataFrame) -> go.Scatter:
+    """Steps through the trials that no other beats in both."""
+    return go.Scatter(
+        x=front["train_seconds"],
+        y=front["accuracy"],
+        mode="lines",
+        name="front",
+        line={"color": "#999999", "width": 1, "shape": "hv"},
+        hoverinfo="skip",
+    )
 
 
 def predicted_against_actual_figure(compared: pd.DataFrame) -> go.Figure:

@@ -6,17 +6,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import optuna
 from optuna.samplers import BaseSampler, RandomSampler
-from optuna.trial import TrialState as Verdict
-from optuna.trial import create_trial
+from optuna.trial import FrozenTrial
 
-from sweep.errors import RunFolderError
 from sweep.records import TrialRecord
 from sweep.search.curve_sampler import CurveSampler, Lessons
 from sweep.search.proposals import (
     Params,
-    attributes,
     decode,
     distributions,
     encode,
@@ -24,7 +20,6 @@ from sweep.search.proposals import (
     goals,
     identity,
     predict,
-    verdict,
     was_cut_short,
 )
 from sweep.search.samplers import (
@@ -36,8 +31,8 @@ from sweep.search.samplers import (
     sampler_maker,
     sampler_name,
 )
-from sweep.search.storage import open_storage
-from sweep.search.views import DIRECTIONS, View
+from sweep.search.stored import StoredStudy
+from sweep.search.views import View
 from sweep.spec import StudySpec
 from sweep.walltime import WalltimeModels
 
@@ -81,24 +76,12 @@ class Search:
         self.ended = {record.number: record for record in self.history}
         self.distributions = distributions(spec)
         self.views = {goal: View(spec, goal, self.distributions) for goal in goals(spec)}
-        self.storage = open_storage(spec.storage, journal)
-        directions = [DIRECTIONS[goal] for goal in goals(spec)]
-        self.study = optuna.create_study(
-            storage=self.storage, study_name=spec.name, directions=directions, load_if_exists=True
-        )
+        self.stored = StoredStudy(spec, journal, run_id, self.distributions)
         self.seen = {identity(spec, record.spec.recipe) for record in self.history}
-        owner = self.study.user_attrs.get("run_id")
-        if owner is None:
-            self.study.set_user_attr("run_id", run_id)
-        elif owner != run_id:
-            raise RunFolderError(
-                f"the storage {spec.storage or journal} already holds a study {spec.name!r} of another run; "
-                "give this study another name"
-            )
-        self.count = len(self.study.get_trials(deepcopy=False))
+        self.count = len(self.stored.trials())
         self.proposed = self.count  # less those that an earlier driver asked for and never wrote down
         for goal, view in self.views.items():
-            view.note(self.study.user_attrs.get(f"sampler:{goal}", {}))
+            view.note(self.stored.noted(goal))
             for record in self.history:
                 view.add(record.number, record.spec.params, {})
                 view.tell(record)
@@ -111,18 +94,11 @@ class Search:
     def reconcile(self, records: Mapping[int, TrialRecord]) -> list[int]:
         """Bring storage and views in line with the trial folders, which are the truth.
 
-        Trials that the storage has lost are added again. Proposals that never reached their folder are closed;
-        their numbers are returned.
+        Returned are the numbers of proposals that never reached their folder.
         """
-        known = {trial.number: trial for trial in self.study.get_trials(deepcopy=False)}
-        for number in range(len(known), max(records, default=-1) + 1):
-            self.study.add_trial(self._frozen(records.get(number)))
-        abandoned = [
-            number for number, trial in known.items() if number not in records and not trial.state.is_finished()
-        ]
-        for number in abandoned:
-            self.study.tell(number, state=Verdict.FAIL)
-        self.count = max(len(known), max(records, default=-1) + 1)
+        abandoned = self.stored.reconcile(records)
+        known = self.stored.trials()
+        self.count = len(known)
         self.proposed = len(records)
         whole = [
             record
@@ -132,9 +108,8 @@ class Search:
         self.seen = {identity(self.spec, record.spec.recipe) for record in whole}
         self.ended |= {number: record for number, record in records.items() if record.state.is_final}
         for number in sorted(records):
-            noted = known[number].system_attrs if number in known else {}
             for view in self.views.values():
-                view.add(number, records[number].spec.params, noted)
+                view.add(number, records[number].spec.params, known[number].system_attrs)
                 if records[number].state.is_final:
                     view.tell(records[number])
         return abandoned
@@ -202,31 +177,20 @@ class Search:
         lessons = Lessons(self.spec, view.goal, known, recipe_of, models)
         return lambda seed: CurveSampler(lessons, seed)
 
-    def _propose(
-        self, view: View, proposed: optuna.trial.FrozenTrial, recipe: Params, models: WalltimeModels
-    ) -> Proposal:
+    def _propose(self, view: View, proposed: FrozenTrial, recipe: Params, models: WalltimeModels) -> Proposal:
         """Write the proposal into the storage, in one step, and into the other view."""
         number, params = self.count, dict(proposed.params)
         self.seen.add(identity(self.spec, recipe))
         if self.spec.takes_seed:
             recipe["seed"] = self.spec.seed + number
         own = sampler_name(self.spec, number + len(self.history)) in (*SAMPLERS, CURVES)
-        attributes = {} if own else dict(proposed.system_attrs)
-        if view.attributes != self.study.user_attrs.get(f"sampler:{view.goal}", {}):
-            self.study.set_user_attr(f"sampler:{view.goal}", view.attributes)
-        self.study.add_trial(
-            create_trial(
-                state=Verdict.RUNNING,
-                params=params,
-                distributions=self.distributions,
-                user_attrs={"recipe": recipe},
-                system_attrs=attributes,
-            )
-        )
+        noted = {} if own else dict(proposed.system_attrs)
+        self.stored.note(view.goal, view.attributes)
+        self.stored.add(params, recipe, noted)
         self.count, self.proposed = self.count + 1, self.proposed + 1
         view.adopt(number, proposed)
         for other in self.views.values():
-            other.add(number, params, attributes)
+            other.add(number, params, noted)
         prediction = predict(models, recipe)
         return Proposal(
             number,
@@ -237,33 +201,13 @@ class Search:
         )
 
     def tell(self, record: TrialRecord) -> None:
-        """Tell a final trial: attributes first, the value last, as the one commit. Telling twice is harmless."""
+        """Tell a final trial. Telling twice is harmless."""
         self.ended[record.number] = record
         for view in self.views.values():
             view.add(record.number, record.spec.params, {})
             view.tell(record)
-        study_id = self.storage.get_study_id_from_name(self.spec.name)
-        trial_id = self.storage.get_trial_id_from_study_id_trial_number(study_id, record.number)
-        if self.storage.get_trial(trial_id).state.is_finished():
-            return
-        for key, value in attributes(record).items():
-            self.storage.set_trial_user_attr(trial_id, key, value)
-        verdicts = [verdict(self.spec, record, goal) for goal in goals(self.spec)]
-        state = verdicts[0][0]
-        values = [value for _, value in verdicts if value is not None]
-        self.study.tell(record.number, values if state == Verdict.COMPLETE else None, state=state)
+        self.stored.tell(record)
 
     def should_prune(self, record: TrialRecord) -> bool:
         """What the study's pruner says to a running trial."""
         return bool(self.spec.pruner) and self.views["accuracy"].should_prune(record)
-
-    def _frozen(self, record: TrialRecord | None) -> optuna.trial.FrozenTrial:
-        """A trial for `add_trial`; a number without a folder becomes a failed placeholder."""
-        if record is None:
-            return create_trial(state=Verdict.FAIL)
-        return create_trial(
-            state=Verdict.RUNNING,
-            params=record.spec.params,
-            distributions=dict(self.distributions),
-            user_attrs={"recipe": record.spec.recipe},
-        )

@@ -68,7 +68,7 @@ def proposals(spec: StudySpec, journal: Path, count: int, reopen: bool = False) 
 
 
 def heard(search: Search) -> list[tuple[Verdict, float | None]]:
-    return [(trial.state, trial.value) for trial in search.study.get_trials()]
+    return [(trial.state, trial.value) for trial in search.stored.study.get_trials()]
 
 
 def test_trials_are_numbered_and_seeded_in_order(journal: Path) -> None:
@@ -283,7 +283,7 @@ def test_optuna_keeps_the_recipe_and_the_outcome_beside_the_value(journal: Path)
     search = Search(study(), journal)
     record = measured(ask(search))
     search.tell(record)
-    (trial,) = search.study.get_trials()
+    (trial,) = search.stored.study.get_trials()
     assert trial.user_attrs == {
         "recipe": record.spec.recipe,
         "outcome": "completed",

@@ -41,7 +41,7 @@ def test_goal_both_asks_for_speed_and_accuracy_in_turn(tmp_path: Path) -> None:
 def test_goal_both_is_two_objectives_to_a_dashboard(tmp_path: Path) -> None:
     search = opened(study(goal="both", target=0.9, space=SPACE), tmp_path)
     search.tell(finished(asked(search), 0.95, 10.0, "target"))
-    loaded = optuna.load_study(study_name="toy", storage=search.storage)
+    loaded = optuna.load_study(study_name="toy", storage=search.stored.storage)
     assert len(loaded.directions) == 2
     assert len(loaded.trials[0].values) == 2
 
@@ -76,7 +76,7 @@ def test_history_of_other_studies_is_learned_from(tmp_path: Path) -> None:
     known = history([{"x": n / 20} for n in range(21)], lambda recipe: abs(recipe["x"] - 0.3) < 0.12)
     search = opened(spec, tmp_path, known)
     assert all(abs(asked(search).spec.recipe["x"] - 0.3) < 0.2 for _ in range(3)), "the first ones are not random"
-    assert len(search.study.trials) == 3, "the storage holds this study's trials only"
+    assert len(search.stored.study.trials) == 3, "the storage holds this study's trials only"
 
 
 def test_history_of_other_studies_is_not_proposed_again(tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def reopened(journal: Path, records: Records) -> Search:
 
 
 def contents(search: Search) -> list[tuple[object, ...]]:
-    return [(trial.number, trial.state, trial.value, trial.params) for trial in search.study.get_trials()]
+    return [(trial.number, trial.state, trial.value, trial.params) for trial in search.stored.study.get_trials()]
 
 
 def test_a_study_that_is_reopened_knows_its_trials(journal: Path) -> None:

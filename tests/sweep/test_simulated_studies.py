@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sweep_builders import here, study
@@ -298,3 +299,22 @@ def test_a_higher_limit_goes_on_where_the_study_ended(tmp_path: Path) -> None:
         while driver.step() is None:
             world.advance()
         assert [number for number, _ in sorted(told(world.paths))] == list(range(trials))
+
+
+def test_the_first_trial_times_every_choice_and_all_others_are_predicted_by_it(tmp_path: Path) -> None:
+    space = {
+        "epochs": {"up_to": 6},
+        "batch_size": {"values": [8, 64]},
+        "optimizer": {"choices": ["sgd", "adam", "muon"]},
+        "x": {"low": 0.0, "high": 1.0},
+    }
+    spec = study(space=space, sampler="random", goal="accuracy", limits={"trials": 6, "trial": 60})
+    board, _ = simulate(spec, surrogate, 1, tmp_path)
+    first, *others = (board.trials[number] for number in sorted(board.trials))
+    assert [seen.alternative for seen in first.calibrations] == [None, 0, 1]
+    recipes = (first.spec.recipe, *first.spec.alternatives)
+    assert {recipe["optimizer"] for recipe in recipes} == {"sgd", "adam", "muon"}
+    for record in others:
+        assert record.calibrations == ()
+        assert record.outcome is not None
+        assert record.spec.predicted_seconds == pytest.approx(record.outcome.wall_seconds, rel=0.1)

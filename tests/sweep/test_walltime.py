@@ -122,6 +122,7 @@ def test_one_slow_trial_is_outvoted_though_it_made_all_others_short() -> None:
 
 def test_a_model_of_one_or_two_trials_rules_nothing_out() -> None:
     few = [Timing(64.0, 100.0, 0.0)]
+    assert fit([replace(few[0], epochs=0)]).fitting_epochs(64, 60.0) == 1
     assert fit(few).fitting_epochs(64, 60.0) == fit(few * 2).fitting_epochs(64, 60.0) == 1
     assert fit(few * 3).fitting_epochs(64, 60.0) == 0
 
