@@ -1,20 +1,24 @@
 """How far the walltime model is off, by how many trials it has seen; and how requests fared.
 
+    sweep launch benchmarks/two_networks.toml --set fixed.dataset=imagefolder:/data/cifar10 \\
+        --set profile.slots=1 --set profile.threads=1
     python benchmarks/model_error.py runs/two_networks
+    python benchmarks/model_error.py benchmarks/cifar10_curves.csv
 
-Replays the trials of a finished run: the model is fitted to the first n of them, in ORDERS random orders, and
-predicts the rest of those that trained all their epochs. What was calibrated of a network counts with its first
-trial in each order, as it does in a study. The last line is what happened live: each trial predicted when it was
-proposed, each job with the request that it made.
+Replays the trials of a finished run, or of a table of curves: the model is fitted to the first n of them, in
+ORDERS random orders, and predicts the rest of those that trained all their epochs. What was calibrated of a
+network counts with its first trial in each order, as it does in a study. The last line is what happened live: each
+trial predicted when it was proposed, each job with the request that it made.
 """
 
 from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 
@@ -23,6 +27,7 @@ from sweep.records import TrialRecord, TrialState
 from sweep.reporting.predictions import prediction_quality
 from sweep.run import open_run
 from sweep.search.proposals import predict
+from sweep.surrogate import Curve, read_curves, timing_of
 from sweep.timings import Timing, setting_of, timings_of
 from sweep.walltime import fit_all
 
@@ -30,46 +35,78 @@ SEEN = (3, 5, 10, 20)
 ORDERS = 30
 
 
-def told_by(seen: list[TrialRecord], calibrated: Mapping[str, list[Timing]]) -> list[Timing]:
-    """The timings that a study of these trials would have."""
-    trained = [timing for record in seen for timing in timings_of(record) if timing.epochs]
-    networks = {setting_of(record.spec.recipe) for record in seen}
-    return [*(timing for network in sorted(networks) for timing in calibrated.get(network, [])), *trained]
+@dataclass(frozen=True)
+class Trained:
+    """A trial as far as seconds go."""
+
+    recipe: dict[str, Any]
+    setting: str
+    calibrated: tuple[Timing, ...]
+    timings: tuple[Timing, ...]
+    wall_seconds: float | None  # without its calibration; None if it did not train all its epochs
 
 
-def errors(timings: list[Timing], rest: list[TrialRecord]) -> list[float]:
+def of_record(record: TrialRecord) -> Trained:
+    """A trial of a run."""
+    told, recipe = timings_of(record), record.spec.recipe
+    whole = record.outcome if record.state == TrialState.COMPLETED else None
+    calibrating = sum(calibration.took_seconds for calibration in record.calibrations)
+    return Trained(
+        recipe,
+        setting_of(recipe),
+        tuple(timing for timing in told if not timing.epochs),
+        tuple(timing for timing in told if timing.epochs),
+        None if whole is None else whole.wall_seconds - calibrating,
+    )
+
+
+def of_curve(curve: Curve) -> Trained:
+    """A trial of the table, up to its last epoch."""
+    recipe = {**curve.recipe, "epochs": len(curve.epochs)}
+    setting = setting_of(recipe)
+    return Trained(recipe, setting, (), (replace(timing_of(curve), setting=setting),), curve.epochs[-1][2])
+
+
+def errors(seen: list[Trained], rest: list[Trained], calibrated: dict[str, tuple[Timing, ...]]) -> list[float]:
     """|predicted - actual| / actual of the rest, where the model has anything to say."""
-    models = fit_all(timings)
+    settings = sorted({trial.setting for trial in seen})
+    models = fit_all(
+        [
+            *(timing for setting in settings for timing in calibrated.get(setting, ())),
+            *(timing for trial in seen for timing in trial.timings),
+        ]
+    )
     found = []
-    for record in rest:
-        prediction = predict(models, record.spec.recipe)
-        if prediction is not None and record.state == TrialState.COMPLETED and record.outcome is not None:
-            calibrating = sum(calibration.took_seconds for calibration in record.calibrations)
-            found.append(abs(prediction[0] / (record.outcome.wall_seconds - calibrating) - 1))
+    for trial in rest:
+        prediction = predict(models, trial.recipe)
+        if prediction is not None and trial.wall_seconds is not None:
+            found.append(abs(prediction[0] / trial.wall_seconds - 1))
     return found
 
 
 def main() -> None:
-    run = open_run(RunPaths(Path(sys.argv[1])))
-    trials = [record for record in run.trials.values() if record.epochs]
-    calibrated: dict[str, list[Timing]] = {}
-    for record in trials:
-        for timing in timings_of(record):
-            if not timing.epochs:
-                calibrated.setdefault(timing.setting, []).append(timing)
+    source = Path(sys.argv[1])
+    live = None
+    if source.suffix == ".csv":
+        trials = [of_curve(curve) for curve in read_curves(source)]
+    else:
+        run = open_run(RunPaths(source))
+        trials = [of_record(record) for record in run.trials.values() if record.epochs]
+        live = prediction_quality(run.trials.values(), run.jobs.values())
+    calibrated = {trial.setting: trial.calibrated for trial in trials if trial.calibrated}
     print(f"{len(trials)} trials\n")
     print("| trials seen | median error | 90th percentile | medians of the orders |\n|---|---|---|---|")
     for count in SEEN:
         medians, pooled = [], []
         for order in range(ORDERS):
             shuffled = random.Random(order).sample(trials, len(trials))
-            found = errors(told_by(shuffled[:count], calibrated), shuffled[count:])
-            if found:
+            if found := errors(shuffled[:count], shuffled[count:], calibrated):
                 medians.append(median(found))
                 pooled += found
         spread = f"{min(medians):.1%} to {max(medians):.1%}"
         print(f"| {count} | {median(pooled):.1%} | {np.percentile(pooled, 90):.1%} | {spread} |")
-    print(f"\nlive: {prediction_quality(run.trials.values(), run.jobs.values())}")
+    if live is not None:
+        print(f"\nlive: {live}")
 
 
 if __name__ == "__main__":

@@ -100,15 +100,20 @@ def _is_number(value: Any) -> bool:
 
 
 def _learn_seconds(curves: Sequence[Curve]) -> tuple[float, WalltimeModel]:
-    timings, shares = [], []
-    for curve in curves:
-        _, train, wall = (np.array(column) for column in zip(*curve.epochs, strict=True))
-        pace = float(np.median(np.diff(wall))) if len(wall) > 1 else float(train[0])
-        timings.append(
-            Timing(batch_size_of(curve.recipe), pace, max(0.0, wall[0] - pace), len(wall), traits_of(curve.recipe))
-        )
-        shares.append(train[-1] / len(train) / pace)
+    timings = [timing_of(curve) for curve in curves]
+    shares = [
+        curve.epochs[-1][1] / len(curve.epochs) / timing.epoch_seconds
+        for curve, timing in zip(curves, timings, strict=True)
+    ]
     return min(1.0, float(np.median(shares))), fit(timings)
+
+
+def timing_of(curve: Curve) -> Timing:
+    """The pace of its epochs."""
+    _, train, wall = (np.array(column) for column in zip(*curve.epochs, strict=True))
+    pace = float(np.median(np.diff(wall))) if len(wall) > 1 else float(train[0])
+    startup = max(0.0, float(wall[0]) - pace)
+    return Timing(batch_size_of(curve.recipe), pace, startup, len(wall), traits_of(curve.recipe))
 
 
 def read_curves(path: Path) -> list[Curve]:
