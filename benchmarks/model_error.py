@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import random
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -50,13 +50,12 @@ def of_record(record: TrialRecord) -> Trained:
     """A trial of a run."""
     told, recipe = timings_of(record), record.spec.recipe
     whole = record.outcome if record.state == TrialState.COMPLETED else None
-    calibrating = sum(calibration.took_seconds for calibration in record.calibrations)
     return Trained(
         recipe,
         setting_of(recipe),
         tuple(timing for timing in told if not timing.epochs),
         tuple(timing for timing in told if timing.epochs),
-        None if whole is None else whole.wall_seconds - calibrating,
+        None if whole is None else whole.wall_seconds - record.calibrating_seconds,
     )
 
 
@@ -64,7 +63,7 @@ def of_curve(curve: Curve) -> Trained:
     """A trial of the table, up to its last epoch."""
     recipe = {**curve.recipe, "epochs": len(curve.epochs)}
     setting = setting_of(recipe)
-    return Trained(recipe, setting, (), (replace(timing_of(curve), setting=setting),), curve.epochs[-1][2])
+    return Trained(recipe, setting, (), (timing_of(curve, setting),), curve.epochs[-1][2])
 
 
 def errors(seen: list[Trained], rest: list[Trained], calibrated: dict[str, tuple[Timing, ...]]) -> list[float]:
@@ -93,7 +92,7 @@ def main() -> None:
         run = open_run(RunPaths(source))
         trials = [of_record(record) for record in run.trials.values() if record.epochs]
         live = prediction_quality(run.trials.values(), run.jobs.values())
-    calibrated = {trial.setting: trial.calibrated for trial in trials if trial.calibrated}
+    calibrated = {trial.setting: trial.calibrated for trial in reversed(trials) if trial.calibrated}
     print(f"{len(trials)} trials\n")
     print("| trials seen | median error | 90th percentile | medians of the orders |\n|---|---|---|---|")
     for count in SEEN:

@@ -56,7 +56,7 @@ class Kept:
     deadline: float
     folder: Path | None = None
     wants_calibration: bool = False
-    alternatives: tuple[TrainConfig, ...] = ()
+    alternatives: dict[int, TrainConfig] = field(default_factory=dict)
     epochs: list[EpochReport] = field(default_factory=list)
 
     def calibrated(self, calibration: Calibration) -> None:

@@ -47,7 +47,7 @@ class UntilTheLast:
     folder: Path | None = None
     deadline: float = math.inf
     wants_calibration: bool = False
-    alternatives: tuple[TrainConfig, ...] = ()
+    alternatives: dict[int, TrainConfig] = field(default_factory=dict)
 
     def calibrated(self, calibration: Calibration) -> None:
         return None

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from sweep.timings import Timing, Traits
 
@@ -25,8 +26,8 @@ Effect = tuple[str, str]  # its kind, and the setting or word that has it
 
 SPREADS = {  # standard deviations of the effects' priors, all of them of logarithms
     "level": 5.0,  # an image of a setting
-    "ratio": 2.0,  # a step in terms of an image, anywhere
-    "own ratio": 0.7,  # what sets a setting's apart
+    "ratio": 1.0,  # a step in terms of an image, anywhere
+    "own ratio": 2.0,  # what sets a setting's apart: decades
     "image": 0.1,  # a word's image: flips and crops
     "step": 0.7,  # a word's step: optimizers
     "calibration": 0.3,  # a few steps of a young process against whole epochs
@@ -48,6 +49,7 @@ class Rows:
 
     image: Array  # (n, p), of ones and zeros
     step: Array  # (n, p)
+    words: Array  # (n, p): which effects are of words, on images
     log_batch_sizes: Array  # (n,)
     settings: Array  # (n,)
 
@@ -60,14 +62,10 @@ class Rows:
     def likeness(self, other: Rows) -> Array:
         """(n, m): 1 for the same batch size and words, 0.6 for twice the batch size, 0 for another setting."""
         octaves = (self.log_batch_sizes[:, None] - other.log_batch_sizes[None, :]) / math.log(2)
-        mine, theirs = self.words(), other.words()
+        mine, theirs = self.words, other.words
         differing = mine.sum(axis=1)[:, None] + theirs.sum(axis=1)[None, :] - 2 * mine @ theirs.T
         same = self.settings[:, None] == other.settings[None, :]
         return np.asarray(same * np.exp(-0.5 * octaves**2) * DIFFERENT**differing)
-
-    def words(self) -> Array:
-        """(n, p): which effects are of words, on images."""
-        return np.asarray(self.image * (self.step == 0))
 
 
 @dataclass(frozen=True)
@@ -144,6 +142,11 @@ class Posterior:
 
 def learn(timings: Sequence[Timing]) -> Costs:
     """The costs that timings of any settings tell, from at least one timing."""
+    with threadpool_limits(1):  # for matrices this small, more are slower, and login nodes are shared
+        return _learn(timings)
+
+
+def _learn(timings: Sequence[Timing]) -> Costs:
     effects = dict.fromkeys(effect for timing in timings for costs in _effects(timing) for effect in costs)
     columns = {effect: index for index, effect in enumerate(effects)}
     log_seconds = np.log([timing.epoch_seconds for timing in timings])
@@ -189,4 +192,5 @@ def _rows(timings: Iterable[Timing], columns: Mapping[Effect, int]) -> Rows:
             design[row, [columns[effect] for effect in effects if effect in columns]] = 1.0
     log_batch_sizes = np.log([timing.batch_size for timing in listed])
     settings = np.array([timing.setting for timing in listed])
-    return Rows(designs[0], designs[1], log_batch_sizes, settings)
+    image, step = designs
+    return Rows(image, step, image * (step == 0), log_batch_sizes, settings)

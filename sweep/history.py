@@ -143,12 +143,12 @@ def epochs_of(lines: Iterable[dict[str, Any]]) -> tuple[EpochReport, ...]:
 
 def calibrations_of(lines: Iterable[dict[str, Any]]) -> tuple[Calibration, ...]:
     """What the worker timed before the first epoch, if it was asked to; of attempts that did so, the last."""
-    told = (line["calibration"] for line in lines if "calibration" in line)
-    found = {facts.get("alternative"): facts for facts in told}
-    return tuple(
-        Calibration(**{**facts, "epoch_seconds": tuple(map(tuple, facts["epoch_seconds"]))})
-        for facts in found.values()
-    )
+    found: list[Calibration] = []
+    for line in lines:
+        if facts := line.get("calibration"):
+            told = Calibration(**{**facts, "epoch_seconds": tuple(map(tuple, facts["epoch_seconds"]))})
+            found = [told] if told.alternative is None else [*found, told]
+    return tuple(found)
 
 
 def has_overrun(files: TrialPaths, attempt: int) -> bool:

@@ -23,6 +23,7 @@ from sweep.requests import needed_seconds
 from sweep.search import SpaceExhaustedError
 from sweep.search.proposals import untimed_recipes
 from sweep.snapshot import read_code
+from sweep.timings import setting_of, traits_of
 
 
 class Proposer:
@@ -94,7 +95,8 @@ class Proposer:
         except SpaceExhaustedError:
             self.exhausted_at = in_flight
             return left.cut_by if is_short else Ending.SPACE
-        untimed = untimed_recipes(board.spec, proposal.params, proposal.recipe, board.models)
+        timed = self.timed_words(setting_of(proposal.recipe))
+        untimed = untimed_recipes(board.spec, proposal.params, proposal.recipe, timed)
         spec = TrialSpec(
             number=proposal.number,
             trainer=board.spec.trainer,
@@ -113,6 +115,21 @@ class Proposer:
         board.trials[spec.number] = TrialRecord(spec)
         return board.trials[spec.number]
 
+    def timed_words(self, setting: str) -> frozenset[str] | None:
+        """The words whose pace is known with a network, or will be once trials in flight have calibrated."""
+        model = self.board.models.get(setting)
+        under_way = [
+            recipe
+            for record in self.board.trials.values()
+            if record.spec.wants_calibration and not record.state.is_final
+            for recipe in (record.spec.recipe, *record.spec.alternatives)
+            if setting_of(recipe) == setting
+        ]
+        if model is None and not under_way:
+            return None
+        known = model.words if model else frozenset()
+        return known.union(*map(traits_of, under_way))
+
     def with_code(self, record: TrialRecord) -> TrialRecord:
         """The trial for a new attempt: an earlier one may have run other code."""
         if record.spec.code == self.code:
@@ -125,7 +142,10 @@ class Proposer:
         """Put the trial into its folder, where its worker reads it."""
         trial = self.board.paths.trial(spec.number)
         trial.folder.mkdir(parents=True, exist_ok=True)
-        files.replace(trial.spec, files.to_json(as_json(spec)))
+        facts = as_json(spec)
+        if not spec.alternatives:
+            del facts["alternatives"]  # which code of an older launch does not know
+        files.replace(trial.spec, files.to_json(facts))
 
     def next_attempt(self, record: TrialRecord) -> Attempt:
         """The trial's next launch."""

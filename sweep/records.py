@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -113,7 +113,9 @@ class TrialSpec:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> TrialSpec:
-        return cls(**{**data, "alternatives": tuple(data.get("alternatives", ()))})
+        """Without what it does not know: a run's jobs go on with the code of its launch, under a newer driver."""
+        known = {field.name for field in fields(cls)} & data.keys()
+        return cls(**{name: data[name] for name in known} | {"alternatives": tuple(data.get("alternatives", ()))})
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,11 @@ class TrialRecord:
     @property
     def number(self) -> int:
         return self.spec.number
+
+    @property
+    def calibrating_seconds(self) -> float:
+        """What its calibration took, which a trial without one does not need."""
+        return sum(calibration.took_seconds for calibration in self.calibrations)
 
     @property
     def accuracy(self) -> float | None:

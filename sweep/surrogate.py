@@ -14,8 +14,8 @@ import pandas as pd
 from sklearn.ensemble import ExtraTreesRegressor
 
 from sweep.records import TrialRecord
-from sweep.timings import Timing, batch_size_of, traits_of
-from sweep.walltime import WalltimeModel, fit
+from sweep.timings import SETTING, Timing, batch_size_of, setting_of, traits_of
+from sweep.walltime import fit_all
 from trainer.context import EpochReport
 
 TREES = 100
@@ -59,7 +59,11 @@ class CurveSurrogate:
         ]
         accuracies = [accuracy for curve in curves for accuracy, _, _ in curve.epochs]
         self.trees = ExtraTreesRegressor(TREES, min_samples_leaf=2, random_state=0).fit(rows, accuracies)
-        self.train_share, self.walltime = _learn_seconds(curves)
+        timings = [timing_of(curve, self._setting(curve.recipe)) for curve in curves]
+        self.walltimes = fit_all(timings)
+        self.train_share = min(
+            1.0, float(np.median([_train_share(*pair) for pair in zip(curves, timings, strict=True)]))
+        )
 
     def __call__(self, recipe: Mapping[str, Any]) -> list[EpochReport]:
         """The whole curve of a recipe, as if no limit ended it."""
@@ -68,7 +72,8 @@ class CurveSurrogate:
         rows = [self._features(recipe, epoch, epochs) for epoch in range(1, epochs + 1)]
         noise = luck.normal(0, ACCURACY_NOISE) + luck.normal(0, ACCURACY_NOISE / 2, epochs)
         accuracies = np.clip(self.trees.predict(rows) + noise, 0.0, 1.0)
-        pace = self.walltime.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
+        walltime = self.walltimes.get(self._setting(recipe), next(iter(self.walltimes.values())))
+        pace = walltime.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
         pace *= math.exp(luck.normal(0, SECONDS_NOISE))
         return [
             EpochReport(
@@ -79,10 +84,14 @@ class CurveSurrogate:
                 validation_accuracy=float(accuracy),
                 lr=0.0,
                 train_seconds=epoch * pace * self.train_share,
-                wall_seconds=self.walltime.startup_seconds + epoch * pace,
+                wall_seconds=walltime.startup_seconds + epoch * pace,
             )
             for epoch, accuracy in enumerate(accuracies, 1)
         ]
+
+    def _setting(self, recipe: Mapping[str, Any]) -> str:
+        """The network, as far as the curves are of several."""
+        return setting_of({key: recipe.get(key, self.usual[key]) for key in SETTING if key in self.keys})
 
     def _features(self, recipe: Mapping[str, Any], epoch: int, epochs: int) -> list[float]:
         found = [math.log2(epoch), math.log2(epochs), epoch / epochs]
@@ -99,21 +108,17 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _learn_seconds(curves: Sequence[Curve]) -> tuple[float, WalltimeModel]:
-    timings = [timing_of(curve) for curve in curves]
-    shares = [
-        curve.epochs[-1][1] / len(curve.epochs) / timing.epoch_seconds
-        for curve, timing in zip(curves, timings, strict=True)
-    ]
-    return min(1.0, float(np.median(shares))), fit(timings)
+def _train_share(curve: Curve, timing: Timing) -> float:
+    """Of the wall seconds of an epoch."""
+    return curve.epochs[-1][1] / len(curve.epochs) / timing.epoch_seconds
 
 
-def timing_of(curve: Curve) -> Timing:
+def timing_of(curve: Curve, setting: str) -> Timing:
     """The pace of its epochs."""
     _, train, wall = (np.array(column) for column in zip(*curve.epochs, strict=True))
     pace = float(np.median(np.diff(wall))) if len(wall) > 1 else float(train[0])
     startup = max(0.0, float(wall[0]) - pace)
-    return Timing(batch_size_of(curve.recipe), pace, startup, len(wall), traits_of(curve.recipe))
+    return Timing(batch_size_of(curve.recipe), pace, startup, len(wall), traits_of(curve.recipe), setting)
 
 
 def read_curves(path: Path) -> list[Curve]:

@@ -34,9 +34,9 @@ class Timing:
 def timings_of(record: TrialRecord) -> list[Timing]:
     """What a trial tells: what it calibrated before the first epoch, and the pace of its epochs."""
     devices = [calibration.device for calibration in record.calibrations]
-    device = record.outcome.device if record.outcome else devices[0] if devices else ""
+    device = record.outcome.device if record.outcome else next(iter(devices), "")
     timed = [
-        Timing(float(size), seconds, calibration.startup_seconds, epochs=0, **_kind(recipe), device=device)
+        Timing(float(size), seconds, calibration.startup_seconds, 0, **_kind(recipe), device=calibration.device)
         for calibration in record.calibrations
         for recipe in (_recipe_of(record.spec, calibration.alternative),)
         for size, seconds in calibration.epoch_seconds
@@ -58,8 +58,7 @@ def _timing(record: TrialRecord, device: str) -> Timing:
     pace = max(median(steps) if steps else record.epochs[0].train_seconds, 1e-6)
     whole = record.outcome is not None and record.outcome.epochs == len(walls)
     after = max(0.0, record.outcome.wall_seconds - walls[-1]) if record.outcome and whole else 0.0
-    calibrating = sum(calibration.took_seconds for calibration in record.calibrations)
-    startup = max(0.0, walls[0] - pace - calibrating) + after
+    startup = max(0.0, walls[0] - pace - record.calibrating_seconds) + after
     recipe = record.spec.recipe
     return Timing(batch_size_of(recipe), pace, startup, epochs=len(walls), **_kind(recipe), device=device)
 

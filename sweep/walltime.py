@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,8 +16,8 @@ from sweep.timings import Timing, Traits
 UNTIMED_EPOCHS = 3  # proposed at most while nothing has been timed
 MARGIN = 1.1  # a shared machine is seldom as quick as its quickest epoch
 DOUBT = 2.0  # standard deviations that are enough 19 times of 20: errors have heavier tails than a normal
-NEWEST = 200  # timings to learn from, shared by the settings
-LEAST = 4  # of each
+NEWEST, NEWEST_ALIKE = 240, 12  # timings to learn from, and how many of those with the same words
+TOGETHER = 12  # settings that learn from each other
 YOUNG = 3  # trials that have to be timed before a model may rule a recipe out
 
 
@@ -66,26 +67,39 @@ WalltimeModels = Mapping[str, WalltimeModel]  # by setting_of
 
 
 def fit_all(timings: Iterable[Timing]) -> WalltimeModels:
-    """A model for every setting that was timed, on the device that was timed last. They learn from each other."""
-    found: dict[str, list[Timing]] = {}
-    for timing in timings:
-        found.setdefault(timing.setting, []).append(timing)
-    if not found:
-        return {}
-    newest = max(LEAST, NEWEST // len(found))
-    seen = {setting: _on_one_device(told)[-newest:] for setting, told in found.items()}
-    costs = learn([timing for told in seen.values() for timing in told])
-    return {setting: _model(setting, told, costs) for setting, told in seen.items()}
+    """A model for every setting that was timed lately, on the device that was timed last.
+
+    They learn from each other, those timed about the same time.
+    """
+    told = _on_last_devices(list(timings))
+    by_setting: dict[str, list[Timing]] = {}
+    for timing in told:
+        by_setting.setdefault(timing.setting, []).append(timing)
+    window = _window(told)
+    settings = list(dict.fromkeys(timing.setting for timing in reversed(window)))  # those timed last first
+    models: dict[str, WalltimeModel] = {}
+    for first in range(0, len(settings), TOGETHER):
+        together = settings[first : first + TOGETHER]
+        costs = learn([timing for timing in window if timing.setting in together])
+        models |= {setting: _model(setting, by_setting[setting], costs) for setting in together}
+    return models
 
 
-def fit(seen: Sequence[Timing]) -> WalltimeModel:
-    """The model of one setting, from at least one timing."""
-    return _model(seen[0].setting, seen, learn(seen))
+def _on_last_devices(timings: Sequence[Timing]) -> list[Timing]:
+    devices = {timing.setting: timing.device for timing in timings if timing.device}
+    return [timing for timing in timings if timing.device in ("", devices.get(timing.setting))]
 
 
-def _on_one_device(seen: list[Timing]) -> list[Timing]:
-    device = next((timing.device for timing in reversed(seen) if timing.device), "")
-    return [timing for timing in seen if timing.device in ("", device)]
+def _window(timings: Sequence[Timing]) -> list[Timing]:
+    """The newest timings; a few of each kind, so that one that became rare is not forgotten."""
+    kept: list[Timing] = []
+    count: Counter[tuple[str, Traits]] = Counter()
+    for timing in reversed(timings):
+        kind = timing.setting, timing.traits
+        if count[kind] < NEWEST_ALIKE and len(kept) < NEWEST:
+            count[kind] += 1
+            kept.append(timing)
+    return kept[::-1]
 
 
 def _model(setting: str, seen: Sequence[Timing], costs: Costs) -> WalltimeModel:
@@ -95,10 +109,9 @@ def _model(setting: str, seen: Sequence[Timing], costs: Costs) -> WalltimeModel:
         seconds = math.exp(log_seconds)
         return Pace(seconds, seconds * max(MARGIN, math.exp(DOUBT * spread)))
 
-    trained = [timing for timing in seen if timing.epochs]
     return WalltimeModel(
         pace,
         startup_seconds=median(timing.startup_seconds for timing in seen),
-        timed=len(trained),
+        timed=sum(timing.epochs > 0 for timing in seen),
         words=frozenset(word for timing in seen for word in timing.traits),
     )

@@ -12,8 +12,8 @@ import signal
 import socket
 import time
 import traceback
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -67,7 +67,6 @@ class TrialContext:
     ) -> None:
         self.folder: Path | None = files.folder
         self.wants_calibration = spec.wants_calibration
-        self.alternatives: tuple[Any, ...] = ()
         self._began = time.monotonic() - used_seconds(files)
         limit = self._began + spec.limit_seconds
         # A job that ends with its trial's limit, or nearly, leaves the end to the limit.
@@ -78,8 +77,30 @@ class TrialContext:
         self._epochs = list(read_progress(files.progress))
         self._next_check = 0.0
 
+    @cached_property
+    def alternatives(self) -> dict[int, Any]:
+        """By number; without those that have a mistake, which their own trials will tell."""
+        kind, built = config_class(self._spec.trainer), {}
+        for number, recipe in enumerate(self._spec.alternatives):
+            try:
+                built[number] = build_config(kind, recipe)
+            except Exception as error:  # noqa: BLE001  # of a class of the user's
+                print(f"calibration: alternative {number} is no recipe: {error}", flush=True)
+        return built
+
     def calibrated(self, calibration: Calibration) -> None:
-        """For the driver, which proposes what fits."""
+        """For the driver, which proposes what fits.
+
+        Raises:
+            ValueError: its numbers cannot be, or there is no such alternative.
+        """
+        numbers = [number for point in calibration.epoch_seconds for number in point]
+        if not all(math.isfinite(number) and number > 0 for number in numbers):
+            points = calibration.epoch_seconds
+            raise ValueError(f"batch sizes and seconds of a Calibration must be above 0; got {points}")
+        if calibration.alternative is not None and calibration.alternative not in self.alternatives:
+            known = sorted(self.alternatives)
+            raise ValueError(f"Calibration.alternative must be one of {known}; got {calibration.alternative}")
         append_line(self._files.progress, {"calibration": as_json(calibration)})
 
     def report(self, epoch: EpochReport) -> StopReason | None:
@@ -140,9 +161,7 @@ def run_trial(
     spec = TrialSpec.from_json(must_read_json(files.spec))
     context = TrialContext(files, spec, interrupt, job_end, ended)
     try:
-        kind = config_class(spec.trainer)
-        config = build_config(kind, spec.recipe)
-        context.alternatives = buildable(kind, spec.alternatives)
+        config = build_config(config_class(spec.trainer), spec.recipe)
         result = load_function(spec.trainer)(config, context)
         if not isinstance(result, TrainResult):
             raise TypeError(f"{spec.trainer} must return a TrainResult; got {type(result).__name__}")
@@ -161,17 +180,6 @@ def run_trial(
         text = to_json(as_json(outcome))
     publish(files.result, text)
     return outcome.state
-
-
-def buildable(kind: type[Any] | None, recipes: Sequence[dict[str, Any]]) -> tuple[Any, ...]:
-    """The recipes before the first with a mistake, which is for its own trial to tell."""
-    built = []
-    for recipe in recipes:
-        try:
-            built.append(build_config(kind, recipe))
-        except (TypeError, ValueError):
-            break
-    return tuple(built)
 
 
 def failure_of(error: BaseException, files: TrialPaths, attempt: int, wall_seconds: float) -> Outcome:

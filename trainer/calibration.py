@@ -15,7 +15,6 @@ from trainer.config import TrainConfig
 from trainer.context import Calibration, RunContext
 from trainer.data import TrainingData
 from trainer.devices import Autocast, device_name, is_out_of_memory, synchronize
-from trainer.errors import TrainerError
 from trainer.evaluation import evaluate
 from trainer.losses import make_loss
 from trainer.network import make_network
@@ -24,7 +23,7 @@ from trainer.steps import Learner, make_step
 STEPS = 12
 PART = 512  # of the validation images
 STEP_SECONDS = 0.5  # at each batch size, however few steps that are
-SHARE = 0.05  # of the time that is left, for the alternatives
+SHARE = 0.05  # of the time that is left then, for the alternatives
 
 
 def calibrate(
@@ -38,28 +37,38 @@ def calibrate(
 ) -> Iterator[Calibration]:
     """Time steps of networks of their own; the run that follows is the same, bit for bit, as without.
 
-    Of the recipe at its batch size and a quarter of it; of each alternative at the smaller, which tells what sets
-    them apart. They fit the memory anyway, unless an alternative keeps more beside its weights: it is left out.
-    `startup_seconds` is what the run has taken so far.
+    Of the recipe at its batch size and at about a quarter of it; of each alternative at the smaller, which tells
+    what sets them apart. Whatever goes wrong there is for their own trials to tell. `startup_seconds` is what the
+    run has taken so far.
     """
-    name, quarter = device_name(device), max(1, config.batch_size // 4)
-    enough = time.monotonic() + SHARE * (context.deadline - time.monotonic())
+    smaller = smaller_batch_size(config.batch_size, len(data.train))
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         began = time.monotonic()
-        sizes = sorted({config.batch_size, quarter})
-        points = tuple((size, epoch_seconds(config, size, data, device, autocast)) for size in sizes)
-        yield Calibration(name, startup_seconds, points, took_seconds=time.monotonic() - began)
-        for index, other in enumerate(context.alternatives):
-            if (began := time.monotonic()) > enough:
+        points = [(config.batch_size, epoch_seconds(config, config.batch_size, data, device, autocast))]
+        if smaller < config.batch_size:
+            points.insert(0, (smaller, epoch_seconds(config, smaller, data, device, autocast)))
+        took = time.monotonic() - began
+        yield Calibration(device_name(device), startup_seconds, tuple(points), took_seconds=took)
+        enough = time.monotonic() + SHARE * (context.deadline - time.monotonic())
+        for number, other in context.alternatives.items():
+            began = time.monotonic()
+            if began > enough or context.stop_requested() is not None:
                 return
             try:
-                seconds = epoch_seconds(other, quarter, data, device, autocast)
-            except (TrainerError, RuntimeError, MemoryError) as error:  # a mistake is for its own trial to tell
-                if not isinstance(error, TrainerError) and not is_out_of_memory(error):
-                    raise
+                points = [(smaller, epoch_seconds(other, smaller, data, device, autocast))]
+            except Exception as error:  # noqa: BLE001  # of a recipe that is not this run's
+                print(f"calibration: alternative {number} cannot be timed: {error}", flush=True)
+                if is_out_of_memory(error):
+                    return
                 continue
             took = time.monotonic() - began
-            yield Calibration(name, startup_seconds, ((quarter, seconds),), alternative=index, took_seconds=took)
+            yield Calibration(device_name(device), startup_seconds, tuple(points), number, took)
+
+
+def smaller_batch_size(batch_size: int, images: int) -> int:
+    """About a quarter, such that no batch has a single image, which batch normalisation cannot take."""
+    sizes = range(max(2, batch_size // 4), batch_size)
+    return next((size for size in sizes if images % size != 1), batch_size)
 
 
 def epoch_seconds(

@@ -6,7 +6,7 @@ Plain dataclasses without torch or pydantic: a worker imports this module before
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -78,7 +78,7 @@ class Calibration:
     device: str
     startup_seconds: float
     epoch_seconds: tuple[tuple[int, float], ...]  # (batch size, seconds of an epoch, evaluation included)
-    alternative: int | None = None  # which of the context's; None for the run's own recipe
+    alternative: int | None = None  # its number among the context's; None for the run's own recipe
     took_seconds: float = 0.0  # before the first epoch, and no part of a start without calibration
 
 
@@ -98,7 +98,7 @@ class RunContext(Protocol):
         """Whether too little is known yet of how long this recipe takes here."""
 
     @property
-    def alternatives(self) -> Sequence[Any]:
+    def alternatives(self) -> Mapping[int, Any]:
         """Recipes, of the kind that the run got, of which as little is known: a calibration may time them too."""
 
     def calibrated(self, calibration: Calibration) -> None:
@@ -121,7 +121,7 @@ class QuietContext:
     folder: Path | None = None
     deadline: float = math.inf
     wants_calibration: bool = False
-    alternatives: Sequence[Any] = ()
+    alternatives: Mapping[int, Any] = field(default_factory=dict)
 
     def calibrated(self, calibration: Calibration) -> None:
         return None

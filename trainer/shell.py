@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -29,7 +29,7 @@ class ShellContext:
     stop_at: float | None
     bar: Progress
     wants_calibration: bool = False
-    alternatives: Sequence[TrainConfig] = ()
+    alternatives: Mapping[int, TrainConfig] = field(default_factory=dict)
     interrupted: bool = field(default=False, init=False)
     epochs_told: int = field(default=0, init=False)  # of this attempt
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+import numpy as np
+
 from sweep.clock import VirtualClock
 from sweep.curves import stop_after_epoch
 from sweep.files import append_line, must_read_json, publish, to_json
@@ -19,6 +21,8 @@ from trainer.context import Calibration, EpochReport
 
 # The whole curve of a recipe, as if no limit ended it; wall seconds include start-up and evaluation.
 Surrogate = Callable[[Mapping[str, Any]], Sequence[EpochReport]]
+CALIBRATION_SECONDS = 0.3  # of a recipe at one batch size
+CALIBRATION_SHARE = 0.05  # of a trial, for alternatives
 # After how many seconds a job dies without a result; None for never.
 Fault = Callable[[Bundle], float | None]
 
@@ -141,25 +145,29 @@ class SimulatedLauncher:
         if not publish(self.paths.trial(number).claim(attempt), to_json(claim)):
             self._end(job, start, JobState.EXITED)
             return
-        if attempt == 1:
-            self._calibrate(number)
         job.slot, job.started, job.course = slot, start, self._course(job.bundle, start)
         self.free_at[slot] = job.course.ends
 
-    def _calibrate(self, number: int) -> None:
-        """Tell the pace of recipes that nobody has timed, as a trainer would, at its batch sizes; in no time."""
-        files = self.paths.trial(number)
-        spec = TrialSpec.from_json(must_read_json(files.spec))
-        if not spec.wants_calibration or "batch_size" not in spec.recipe:
-            return
-        size = int(spec.recipe["batch_size"])
+    def _calibrate(self, spec: TrialSpec) -> list[Calibration]:
+        """The pace of recipes that nobody has timed, as a trainer tells it: roughly, and at a price."""
+        size = spec.recipe.get("batch_size")
+        if not spec.wants_calibration or not isinstance(size, int) or size < 1:
+            return []
         startup, _ = _start_and_pace(self.surrogate(spec.recipe))
-        for index, recipe in enumerate((spec.recipe, *spec.alternatives)):
-            sizes = {max(1, size // 4), *([] if index else [size])}
-            curves = {tried: self.surrogate(recipe | {"batch_size": tried}) for tried in sorted(sizes)}
-            points = tuple((tried, _start_and_pace(curve)[1]) for tried, curve in curves.items())
-            calibration = Calibration("simulated", startup, points, alternative=index - 1 if index else None)
-            append_line(files.progress, {"calibration": as_json(calibration)})
+        luck = np.random.default_rng([spec.number, size])
+        told, spent = [], 0.0
+        for number, recipe in enumerate((spec.recipe, *spec.alternatives), -1):
+            sizes = [size // 4 or 1] if number >= 0 else sorted({size // 4 or 1, size})
+            curves = [(tried, self.surrogate(recipe | {"batch_size": tried})) for tried in sizes]
+            points = [
+                (tried, _start_and_pace(curve)[1] * math.exp(luck.normal(0, 0.2))) for tried, curve in curves
+            ]
+            took = len(points) * CALIBRATION_SECONDS
+            told.append(Calibration("simulated", startup, tuple(points), number if number >= 0 else None, took))
+            spent += took if number >= 0 else 0.0
+            if spent > CALIBRATION_SHARE * spec.limit_seconds:
+                break
+        return told
 
     def _course(self, bundle: Bundle, start: float) -> Course:
         """Work out the whole life of a job when it starts."""
@@ -169,13 +177,17 @@ class SimulatedLauncher:
         before, done = used_seconds(files), read_progress(files.progress)
         curve = self.surrogate(spec.recipe)
         startup, _ = _start_and_pace(curve)
+        calibrations = [] if done or before else self._calibrate(spec)
+        for calibration in calibrations:
+            append_line(files.progress, {"calibration": as_json(calibration)})
+        calibrating = sum(calibration.took_seconds for calibration in calibrations)
         finished = curve[len(done) - 1].wall_seconds if done else startup
         limit = start + spec.limit_seconds - before
         job_end = start + bundle.request_seconds - JOB_OVERHEAD_SECONDS
         epochs: list[tuple[float, EpochReport]] = []
-        reports, state, ends = list(done), TrialState.COMPLETED, start + startup
+        reports, state, ends = list(done), TrialState.COMPLETED, start + startup + calibrating
         for epoch in curve[len(done) :]:
-            wall = before + startup + epoch.wall_seconds - finished
+            wall = before + startup + calibrating + epoch.wall_seconds - finished
             if start + wall - before > min(limit, job_end):
                 state, ends = TrialState.DEADLINE, min(limit, job_end)
                 break

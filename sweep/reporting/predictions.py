@@ -32,9 +32,9 @@ class PredictionQuality:
 
 
 def predicted_against_actual(trials: Iterable[TrialRecord]) -> pd.DataFrame:
-    """Columns trial, predicted_seconds, wall_seconds, recipe: trials that can be compared."""
+    """Columns trial, predicted_seconds, wall_seconds: trials that can be compared, their calibration left out."""
     rows = [
-        (record.number, record.spec.predicted_seconds, record.outcome.wall_seconds)
+        (record.number, record.spec.predicted_seconds, record.outcome.wall_seconds - record.calibrating_seconds)
         for record in trials
         if record.outcome is not None
         and record.spec.predicted_seconds is not None

@@ -51,11 +51,11 @@ def check_fits(spec: StudySpec, models: WalltimeModels) -> None:
     """
     if not isinstance(spec.space.get("epochs"), Budgeted) or draw_samples(spec, models):
         return
-    known = _known(spec, models)
-    least = min(model.enough_seconds(size, 1, traits) for model, traits, size in known)
+    least = [model.enough_seconds(size, 1, traits) for model, traits, size in _known(spec, models)]
+    quickest = f": the quickest needs about {min(least):.3g} s" if least else ""
     raise StudyFileError(
-        f"limits.trial = {spec.limits.trial:g} s fits no epoch of any recipe of the space: the quickest needs "
-        f"about {least:.3g} s by what was timed here before; raise limits.trial, or add larger batch sizes"
+        f"limits.trial = {spec.limits.trial:g} s fits no epoch of any recipe of the space by what was timed here "
+        f"before{quickest}; raise limits.trial, or add larger batch sizes"
     )
 
 

@@ -115,22 +115,22 @@ def epoch_seconds(models: WalltimeModels, recipe: Params) -> float | None:
     return None if model is None else model.epoch_seconds(batch_size_of(recipe), traits_of(recipe))
 
 
-def untimed_recipes(spec: StudySpec, params: Params, recipe: Params, models: WalltimeModels) -> tuple[Params, ...]:
-    """A recipe that has a word which was never timed with its network, and others with other such words.
+def untimed_recipes(
+    spec: StudySpec, params: Params, recipe: Params, timed: frozenset[str] | None
+) -> tuple[Params, ...]:
+    """A recipe that has words outside of `timed`, and others with other such words.
 
     Each of the others differs in one choice of the space. Nothing if the recipe's own words were all timed.
+    `timed` is None for a network of which nothing was.
     """
-    model = models.get(setting_of(recipe))
-    timed = set(traits_of(recipe))
-    if model is not None:
-        if timed <= model.words:
-            return ()
-        timed |= model.words
-    found = [recipe]
+    own = frozenset(traits_of(recipe))
+    if timed is not None and own <= timed:
+        return ()
+    known, found = own | (timed or frozenset()), [recipe]
     for key, parameter in spec.space.items():
         for choice in parameter.choices if isinstance(parameter, Choices) and key not in SETTING else ():
             other = decode(spec, {**params, key: choice}, {}, spec.limits.trial)
-            if other is not None and not set(traits_of(other)) <= timed:
+            if other is not None and not known.issuperset(traits_of(other)):
                 found.append(other)
     return tuple(found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from sweep.records import (
 from sweep.run import Run, create_run, open_run
 from sweep.search import Search
 from sweep.spec import StudySpec
-from sweep.timings import Traits
-from sweep.walltime import Pace, WalltimeModel
+from sweep.timings import Timing, Traits
+from sweep.walltime import Pace, WalltimeModel, fit_all
 from trainer.context import EpochReport
 
 HERE = Path(__file__).parent
@@ -74,6 +75,12 @@ def exact_model(
         return Pace(seconds, seconds * margin)
 
     return WalltimeModel(pace, startup_seconds)
+
+
+def fit(seen: Sequence[Timing]) -> WalltimeModel:
+    """The model of the one setting that was timed."""
+    (model,) = fit_all(seen).values()
+    return model
 
 
 def epoch(number: int, wall_seconds: float, accuracy: float | None = 0.5, epochs: int = 10) -> EpochReport:

@@ -185,7 +185,7 @@ def test_batch_sizes_of_which_no_epoch_fits_are_named() -> None:
 
 def test_a_limit_in_which_no_epoch_of_anything_fits_is_refused_with_what_is_needed() -> None:
     spec = study(space=SPACE, limits={"trials": 30, "trial": 5})
-    with pytest.raises(StudyFileError, match=r"trial = 5 s fits no epoch .* about 5.78 s .* raise limits.trial"):
+    with pytest.raises(StudyFileError, match=r"trial = 5 s fits no epoch .* about 5.78 s; raise limits.trial"):
         make_plan(spec, here(), MODELS)
 
 

@@ -251,25 +251,30 @@ def test_sample_recipes_are_those_of_the_seed() -> None:
     assert draw_samples(SPEC, {}, 3) != draw_samples(SPEC.model_copy(update={"seed": 1}), {}, 3)
 
 
-def untimed(optimizer: str, *words: str, known: bool = True) -> list[str]:
+def untimed(optimizer: str, timed: frozenset[str] | None) -> list[str]:
     """The optimizers of the recipes to calibrate, where these words have been timed."""
     recipe = decode(SPEC, params() | {"optimizer": optimizer}, {}, LIMIT)
     assert recipe is not None
-    models = {setting_of(SPEC.fixed): replace(MODEL, words=frozenset(words))} if known else {}
-    return [found["optimizer"] for found in untimed_recipes(SPEC, params(), recipe, models)]
+    return [found["optimizer"] for found in untimed_recipes(SPEC, params(), recipe, timed)]
 
 
-def test_the_first_trial_of_a_network_times_every_word_of_the_space() -> None:
-    assert untimed("adam", known=False) == ["adam", "sgd"]
+def test_the_first_trial_of_a_network_times_every_choice() -> None:
+    assert untimed("adam", None) == ["adam", "sgd"]
 
 
 def test_a_trial_with_words_that_were_timed_times_nothing() -> None:
-    assert untimed("adam", "optimizer=adam") == []
+    assert untimed("adam", frozenset({"optimizer=adam"})) == []
 
 
 def test_a_trial_with_a_new_word_times_it_and_other_new_ones() -> None:
-    assert untimed("adam") == ["adam", "sgd"]
-    assert untimed("adam", "optimizer=sgd") == ["adam"]
+    assert untimed("adam", frozenset()) == ["adam", "sgd"]
+    assert untimed("adam", frozenset({"optimizer=sgd"})) == ["adam"]
+
+
+def test_a_recipe_without_words_is_timed_once() -> None:
+    spec = study()
+    assert untimed_recipes(spec, {"x": 0.5}, {"x": 0.5}, None) == ({"x": 0.5},)
+    assert untimed_recipes(spec, {"x": 0.5}, {"x": 0.5}, frozenset()) == ()
 
 
 def test_keys_that_depend_on_a_choice_come_and_go_with_it() -> None:
@@ -280,4 +285,4 @@ def test_keys_that_depend_on_a_choice_come_and_go_with_it() -> None:
     spec, drawn = study(space=space), {"optimizer": "adam", "momentum": 0.5}
     recipe = decode(spec, drawn, {}, LIMIT)
     assert recipe == {"optimizer": "adam"}
-    assert untimed_recipes(spec, drawn, recipe, {}) == (recipe, {"optimizer": "sgd", "momentum": 0.5})
+    assert untimed_recipes(spec, drawn, recipe, None) == (recipe, {"optimizer": "sgd", "momentum": 0.5})

@@ -251,7 +251,7 @@ def test_a_sampler_that_learns_proposes_better_than_it_began(journal: Path, samp
 
 @pytest.mark.parametrize(("goal", "direction"), [("speed", "MINIMIZE"), ("accuracy", "MAXIMIZE")])
 def test_seconds_are_minimised_and_accuracy_is_maximised(journal: Path, goal: str, direction: str) -> None:
-    assert Search(study(goal=goal), journal).study.direction.name == direction
+    assert Search(study(goal=goal), journal).stored.study.direction.name == direction
 
 
 @pytest.mark.parametrize(("goal", "value"), [("speed", math.log(10.0)), ("accuracy", 0.95)])

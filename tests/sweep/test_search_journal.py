@@ -93,7 +93,7 @@ def test_a_last_line_that_was_torn_is_cut(journal: Path, torn: bytes) -> None:
     search = reopened(journal, records)
     assert contents(search) == before
     assert asked(search).number == 4
-    assert len(Search(SPEC, journal).study.get_trials()) == 5
+    assert len(Search(SPEC, journal).stored.study.get_trials()) == 5
 
 
 def test_a_result_whose_line_was_torn_is_told_again(journal: Path) -> None:
@@ -222,7 +222,7 @@ def test_a_storage_that_holds_a_study_of_another_run_is_refused(
         RunFolderError, match="already holds a study 'toy' of another run; give this study another"
     ):
         Search(shared, journal, "second")
-    assert len(Search(shared, journal, "first").study.get_trials()) == trials
+    assert len(Search(shared, journal, "first").stored.study.get_trials()) == trials
 
 
 def test_runs_of_other_names_share_a_storage(shared: StudySpec, journal: Path) -> None:

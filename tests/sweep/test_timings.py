@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweep_builders import ended, epoch, running
+from sweep_builders import ended, epoch, fit, running
 
 from sweep.timings import Timing, TimingsFile, timings_of, traits_of
-from sweep.walltime import fit, fit_all
+from sweep.walltime import fit_all
 from trainer.context import Calibration
 
 CALIBRATION = Calibration("cpu", 1.5, ((8, 20.0), (64, 6.0)))
@@ -79,7 +79,7 @@ def test_alike_recipes_are_predicted_by_their_own_pace() -> None:
     seen = [paced(64, 10.0), paced(64, 10.0), paced(64, 10.0), *[paced(64, 16.0, "muon")] * 3, paced(8, 30.0)]
     model = fit(seen)
     plain, slow = (model.epoch_seconds(64, (f"optimizer={name}",)) for name in ("sgd", "muon"))
-    assert slow > 1.1 * plain
+    assert 1.4 * plain < slow < 1.7 * plain
 
 
 def test_the_margin_covers_what_the_model_cannot_tell() -> None:

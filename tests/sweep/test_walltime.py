@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from sweep_builders import ended, epoch, exact_model, running, waiting
+from sweep_builders import ended, epoch, exact_model, fit, running, waiting
 
 from sweep.records import TrialRecord
 from sweep.timings import Timing, batch_size_of, setting_of, timings_of
-from sweep.walltime import MARGIN, WalltimeModels, fit, fit_all
+from sweep.walltime import MARGIN, WalltimeModels, fit_all
 
 
 def timing(record: TrialRecord) -> Timing:
@@ -191,6 +191,51 @@ def test_epochs_that_differ_from_trial_to_trial_make_the_margin_wider() -> None:
     calm = [timed("mlp", "sgd", size) for size in (8, 16, 32, 64, 128, 256)]
     wide, usual = (fit(seen).pace(40.0, ("optimizer=sgd",)) for seen in (noisy, calm))
     assert wide.enough_seconds / wide.seconds > 1.15 * usual.enough_seconds / usual.seconds
+
+
+@pytest.mark.parametrize(("old_step", "new_step"), [(5.0, 500.0), (500.0, 5.0), (1000.0, 2.0), (10.0, 300.0)])
+@pytest.mark.parametrize("trials", [0, 2, 6])
+def test_a_network_of_another_kind_goes_by_its_own_timings(old_step: float, new_step: float, trials: int) -> None:
+    def told(setting: str, step: float, batch: float, epochs: int = 2) -> Timing:
+        return Timing(float(batch), 1 + step / batch, 1.0, epochs, ("optimizer=sgd",), setting)
+
+    old = [told("old", old_step, batch) for batch in np.geomspace(8, 500, 10)]
+    calibrated = [told("new", new_step, batch, epochs=0) for batch in (16.0, 64.0)]
+    trained = [told("new", new_step, batch) for batch in np.geomspace(32, 128, trials)]
+    model = fit_all([*old, *calibrated, *trained])["new"]
+    for batch in (8.0, 40.0, 512.0):
+        pace = model.pace(batch, ("optimizer=sgd",))
+        actual = 1 + new_step / batch
+        assert 0.6 * actual < pace.seconds < 1.6 * actual
+        assert pace.enough_seconds > actual
+
+
+def test_a_study_keeps_its_timings_however_many_other_networks_the_file_knows() -> None:
+    others = [
+        replace(timed("mlp", "sgd", size), setting=f"old {number}") for number in range(60) for size in (8.0, 64.0)
+    ]
+    own = [timed("convnet", name, size) for name in OPTIMIZERS for size in (8.0, 20.0, 64.0, 250.0)]
+    models = fit_all([*others, *own])
+    assert models["convnet"].timed == 12
+    for name in OPTIMIZERS:
+        predicted = models["convnet"].epoch_seconds(40.0, (f"optimizer={name}",))
+        assert predicted == pytest.approx(true_seconds("convnet", name, 40.0), rel=0.1)
+
+
+def test_words_that_became_rare_are_not_forgotten() -> None:
+    calibrated = [timed("mlp", name, 16.0, epochs=0) for name in OPTIMIZERS]
+    model = fit([*calibrated, *[timed("mlp", "sgd", 40.0)] * 1000])
+    assert model.words == {f"optimizer={name}" for name in OPTIMIZERS}
+    assert model.timed == 1000
+    assert model.epoch_seconds(16.0, ("optimizer=muon",)) > 2 * model.epoch_seconds(16.0, ("optimizer=sgd",))
+
+
+def test_hundreds_of_networks_are_no_hindrance() -> None:
+    many = [replace(timed("mlp", "sgd", 16.0, 1 + number), setting=str(number)) for number in range(500)]
+    models = fit_all(many)
+    assert "499" in models
+    predicted = models["499"].epoch_seconds(16.0, ("optimizer=sgd",))
+    assert predicted == pytest.approx(many[-1].epoch_seconds, rel=0.1)
 
 
 @given(seen_timings, batches, st.floats(1, 1e5))

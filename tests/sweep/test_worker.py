@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -368,28 +369,51 @@ def test_a_calibration_is_written_down_where_one_is_wanted(tmp_path: Path, inter
     assert read_progress(trial.progress) == ()
 
 
-def test_alternatives_are_of_the_kind_that_the_run_gets_up_to_the_first_with_a_mistake(
+def test_alternatives_are_of_the_kind_that_the_run_gets_without_those_that_have_a_mistake(
     tmp_path: Path, interrupt: InterruptFlag
 ) -> None:
     body = (
-        "return dataclasses.replace(RESULT, detail=', '.join(other.optimizer for other in context.alternatives))"
+        "return dataclasses.replace(RESULT, detail=str({n: x.optimizer for n, x in context.alternatives.items()}))"
     )
     trial = trained_by(tmp_path, body, "with_alternatives", kind="__import__('trainer.config').config.TrainConfig")
-    recipes = [{"optimizer": "adam"}, {"optimizer": "muon"}, {"batch_size": -1}, {"optimizer": "sgd"}]
+    recipes = [{"optimizer": "adam"}, {"batch_size": -1}, {"optimizer": "muon"}]
     spec = must_read_json(trial.spec) | {"recipe": {}, "alternatives": recipes}
     replace_text(trial.spec, to_json(spec))
     run_trial(trial, 1, interrupt)
     result = read_outcome(trial)
     assert result is not None
-    assert (result.state, result.detail) == (TrialState.COMPLETED, "adam, muon")
+    assert (result.state, result.detail) == (TrialState.COMPLETED, "{0: 'adam', 2: 'muon'}")
+
+
+@pytest.mark.parametrize(
+    ("points", "alternative", "said"),
+    [
+        ("((8, 0.0),)", None, "must be above 0"),
+        ("((8, float('nan')),)", None, "must be above 0"),
+        ("((0, 1.0),)", None, "must be above 0"),
+        ("((8, 1.0),)", 3, r"must be one of \[\]; got 3"),
+    ],
+)
+def test_a_calibration_that_cannot_be_is_the_trainers_mistake(
+    tmp_path: Path, interrupt: InterruptFlag, points: str, alternative: int | None, said: str
+) -> None:
+    told = f"__import__('trainer.context').context.Calibration('here', 1.5, {points}, {alternative})"
+    trial = trained_by(tmp_path, f"context.calibrated({told})", f"wrong_{abs(hash((points, alternative)))}")
+    run_trial(trial, 1, interrupt)
+    result = read_outcome(trial)
+    assert result is not None
+    assert result.state == TrialState.FAILED
+    assert re.search(said, result.detail)
+    assert calibrations_of(read_lines(trial.progress)) == ()
 
 
 def test_of_two_attempts_that_calibrated_the_later_counts() -> None:
+    told = ((None, 2.0), (0, 3.0), (None, 4.0), (1, 5.0))
     lines = [
         {"calibration": as_json(Calibration("here", 1.5, ((8, seconds),), alternative=which))}
-        for which, seconds in ((None, 2.0), (0, 3.0), (None, 4.0))
+        for which, seconds in told
     ]
     assert [(seen.alternative, seen.epoch_seconds) for seen in calibrations_of(lines)] == [
         (None, ((8, 4.0),)),
-        (0, ((8, 3.0),)),
+        (1, ((8, 5.0),)),
     ]

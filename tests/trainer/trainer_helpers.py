@@ -71,7 +71,7 @@ class ScriptedContext:
     folder: Path | None = None
     deadline: float = math.inf
     wants_calibration: bool = False
-    alternatives: tuple[TrainConfig, ...] = ()
+    alternatives: dict[int, TrainConfig] = field(default_factory=dict)
     stop_after: dict[int, StopReason] = field(default_factory=dict)  # by epoch
     checks_before_stop: int | None = None  # how often stop_requested says no
     reason: StopReason = StopReason.INTERRUPTED
