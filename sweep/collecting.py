@@ -93,7 +93,7 @@ class Collector:
         board.note_timings(record)
         board.search.tell(record)
         board.events.write("told", trial=record.number, state=record.state.value)
-        if record.epochs and board.memory is not None:
+        if board.memory is not None:
             board.memory.remember(board.timings[record.number])
         self.failures_in_a_row = self.failures_in_a_row + 1 if record.state.is_failure else 0
         if self.failures_in_a_row >= BREAKER_FAILURES:

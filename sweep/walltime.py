@@ -15,7 +15,9 @@ from sweep.timings import Timing, Traits
 
 UNTIMED_EPOCHS = 3  # proposed at most while nothing has been timed
 MARGIN = 1.1  # a shared machine is seldom as quick as its quickest epoch
-DOUBT = 2.0  # standard deviations that are enough 19 times of 20: errors have heavier tails than a normal
+# Standard deviations. What is proposed may now and then be cut by its limit: short trials find nothing. A request
+# should do. Errors have heavier tails than a normal distribution.
+LIKELY, ENOUGH = 1.0, 2.0
 NEWEST, NEWEST_ALIKE = 240, 12  # timings to learn from, and how many of those with the same words
 TOGETHER = 12  # settings that learn from each other
 YOUNG = 3  # trials that have to be timed before a model may rule a recipe out
@@ -25,6 +27,7 @@ class Pace(NamedTuple):
     """Seconds of an epoch."""
 
     seconds: float  # as predicted
+    likely_seconds: float  # enough 5 times of 6
     enough_seconds: float  # 19 times of 20
 
 
@@ -49,6 +52,10 @@ class WalltimeModel:
         """Wall seconds that will do for a whole trial, 19 times of 20."""
         return self.startup_seconds + epochs * self.pace(batch_size, traits).enough_seconds
 
+    def likely_seconds(self, batch_size: float, epochs: int, traits: Traits = ()) -> float:
+        """Wall seconds that will do 5 times of 6: what fits a limit is told by them."""
+        return self.startup_seconds + epochs * self.pace(batch_size, traits).likely_seconds
+
     @property
     def is_young(self) -> bool:
         """Whether so few trials were timed that one bad moment may mislead it."""
@@ -57,10 +64,8 @@ class WalltimeModel:
     def fitting_epochs(self, batch_size: float, limit_seconds: float, traits: Traits = ()) -> int:
         """The most epochs that fit `limit_seconds`; 0 if not even one does, and the model is not young."""
         least = 1 if self.is_young else 0
-        return max(
-            least,
-            math.floor((limit_seconds - self.startup_seconds) / self.pace(batch_size, traits).enough_seconds),
-        )
+        pace = self.pace(batch_size, traits).likely_seconds
+        return max(least, math.floor((limit_seconds - self.startup_seconds) / pace))
 
 
 WalltimeModels = Mapping[str, WalltimeModel]  # by setting_of
@@ -107,7 +112,8 @@ def _model(setting: str, seen: Sequence[Timing], costs: Costs) -> WalltimeModel:
     def pace(batch_size: float, traits: Traits) -> Pace:
         log_seconds, spread = costs.log_epoch_seconds(setting, batch_size, traits)
         seconds = math.exp(log_seconds)
-        return Pace(seconds, seconds * max(MARGIN, math.exp(DOUBT * spread)))
+        likely, enough = (seconds * max(MARGIN, math.exp(doubt * spread)) for doubt in (LIKELY, ENOUGH))
+        return Pace(seconds, likely, enough)
 
     return WalltimeModel(
         pace,

@@ -162,9 +162,10 @@ def _translated(spec: StudySpec, record: TrialRecord, models: WalltimeModels, nu
     }
     recipe = {key: value for key, value in searched.items() if spec.space[key].applies(old)}
     params = encode(spec, searched)
-    epochs, model = spec.space.get("epochs"), models.get(setting_of(record.spec.recipe))
+    told = record.spec.recipe  # as it was timed, without what was filled in
+    epochs, model = spec.space.get("epochs"), models.get(setting_of(told))
     if isinstance(epochs, Budgeted) and model is not None:
-        fits = model.fitting_epochs(batch_size_of(old), spec.limits.trial, traits_of(record.spec.recipe))
+        fits = model.fitting_epochs(batch_size_of(told), spec.limits.trial, traits_of(told))
         most = max(recipe["epochs"], min(epochs.up_to, fits))
         params[EPOCHS_SHARE] = math.log(recipe["epochs"]) / math.log(most) if most > 1 else 0.0
     facts = as_json(record.spec) | {"number": number, "params": params, "recipe": {**spec.fixed, **recipe}}

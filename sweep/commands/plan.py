@@ -50,9 +50,12 @@ def plan(  # noqa: PLR0917  # typer's options are parameters
     made = make_plan(spec, site, models, runs=folder, more_warnings=[warning] if warning else [])
     simulation = _simulate(spec, made.slots, history) if simulated else None
     if as_json:
-        print_json(made.as_json() | ({} if simulation is None else {"simulation": simulation}))
+        simulated_studies = {} if simulation is None else {"simulation": simulation}
+        print_json(made.as_json() | {"warm_start": [start.describe() for start in starts]} | simulated_studies)
         return
     _show(spec, made, simulation)
+    for start in starts:
+        console().print(f"Warm start: {start.describe()}", soft_wrap=True)
 
 
 def _show(spec: StudySpec, made: Plan, simulation: list[dict[str, Any]] | None) -> None:

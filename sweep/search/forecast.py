@@ -51,7 +51,7 @@ def check_fits(spec: StudySpec, models: WalltimeModels) -> None:
     """
     if not isinstance(spec.space.get("epochs"), Budgeted) or draw_samples(spec, models):
         return
-    least = [model.enough_seconds(size, 1, traits) for model, traits, size in _known(spec, models)]
+    least = [model.likely_seconds(size, 1, traits) for model, traits, size in _known(spec, models)]
     quickest = f": the quickest needs about {min(least):.3g} s" if least else ""
     raise StudyFileError(
         f"limits.trial = {spec.limits.trial:g} s fits no epoch of any recipe of the space by what was timed here "

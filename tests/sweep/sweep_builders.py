@@ -72,7 +72,7 @@ def exact_model(
 
     def pace(batch_size: float, traits: Traits) -> Pace:
         seconds = constant + per_batch / batch_size
-        return Pace(seconds, seconds * margin)
+        return Pace(seconds, seconds * margin, seconds * margin)
 
     return WalltimeModel(pace, startup_seconds)
 
