@@ -191,8 +191,10 @@ class Cluster:
         """The node is gone at once, with all that ran on it."""
         daemon = {self._pid(name)} - {0}
         kill(daemon)
-        steps = with_descendants(step_managers_of(self.folder / f"{name}.log")) | job_processes(self.folder, name)
-        kill(steps)
+        managers = step_managers_of(self.folder / f"{name}.log")
+        steps = with_descendants(managers) | job_processes(self.folder, name)
+        kill(managers)  # first, lest one tells that its job has failed
+        kill(steps - managers)
         wait_until(lambda: not any(map(alive, daemon | steps)), 10, self._problem)
 
     def start_node(self, name: str) -> None:

@@ -96,8 +96,10 @@ def test_a_driver_job_that_is_killed_is_succeeded(tmp_path: Path, cluster: Clust
     wait_until(lambda: len(results(RUN)) == 12, "the successor drives the study to its end", 120)
     wait_until(lambda: cluster.run("squeue", "--noheader") == "", "no driver job is left", 60)
     assert set(told(RUN).values()) == {1}
-    assert states() == dict.fromkeys(range(12), ("completed", 1))
-    assert cluster.state_of(second) == "COMPLETED"
+    assert {state for state, _ in states().values()} == {"completed"}
+    attempts = sorted(attempt for _, attempt in states().values())
+    assert attempts in ([1] * 12, [1] * 11 + [2]), "only a job under submission when its driver died is sent again"
+    assert cluster.wait_for_state(second, "COMPLETED") == "COMPLETED", "accounting may lag behind the queue"
 
 
 def test_stop_ends_a_study_that_a_job_drives(tmp_path: Path, cluster: Cluster) -> None:
